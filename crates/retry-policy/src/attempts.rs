@@ -1,0 +1,404 @@
+//! What happened to a request, and why it stopped.
+
+use core::fmt;
+use core::time::Duration;
+
+use crate::Delivery;
+
+/// Why a request is not sent again although it did not succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StopReason {
+    /// As many attempts as allowed were made.
+    Attempts,
+    /// The retry budget is empty.
+    Budget,
+    /// The credential was refused, and no fresh one is to be had or it was refused as well.
+    CredentialRefused,
+    /// The next wait would pass the deadline, or the deadline has passed.
+    Deadline {
+        /// The wait that would have come next.
+        wait: Duration,
+    },
+    /// The server asks for a longer wait than is allowed.
+    HintTooLong {
+        /// The wait that the server asked for.
+        asked: Duration,
+        /// The longest wait that was still allowed.
+        allowed: Duration,
+    },
+    /// Nobody knows whether the request was processed, and a second sending could do harm.
+    NotRepeatable,
+    /// The request itself, or the right to make it, must change first.
+    Permanent,
+    /// The waits must grow and the schedule has no longer one.
+    ScheduleEnded,
+    /// The caller asks for less instead ([`Shrinkable`](crate::safety::Shrinkable)).
+    Shrink,
+}
+
+impl fmt::Display for StopReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Attempts => f.write_str("all attempts are used"),
+            Self::Budget => f.write_str("the retry budget is empty"),
+            Self::CredentialRefused => f.write_str("the credential was refused"),
+            Self::Deadline { wait } => {
+                write!(f, "the deadline leaves no room for a wait of {}", Seconds(*wait))
+            }
+            Self::HintTooLong { asked, allowed } => write!(
+                f,
+                "the server asks to wait {}, longer than the {} that are allowed",
+                Seconds(*asked),
+                Seconds(*allowed)
+            ),
+            Self::NotRepeatable => {
+                f.write_str("it may have been processed and is not safe to repeat")
+            }
+            Self::Permanent => f.write_str("a permanent error"),
+            Self::ScheduleEnded => f.write_str("the schedule has no longer wait"),
+            Self::Shrink => f.write_str("a smaller request is made instead"),
+        }
+    }
+}
+
+/// A duration in seconds, to the millisecond: `0.5 s`, `30 s`.
+#[derive(Clone, Copy)]
+pub(crate) struct Seconds(pub(crate) Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.as_secs())?;
+        let millis = self.0.subsec_millis();
+        if millis > 0 {
+            let digits = alloc_free_fraction(millis);
+            f.write_str(".")?;
+            for digit in digits.into_iter().flatten() {
+                write!(f, "{digit}")?;
+            }
+        }
+        f.write_str(" s")
+    }
+}
+
+/// The digits of a fraction of a thousandth, without trailing zeros.
+fn alloc_free_fraction(millis: u32) -> [Option<u32>; 3] {
+    let digits = [millis / 100, millis / 10 % 10, millis % 10];
+    let last = digits.iter().rposition(|&digit| digit != 0).unwrap_or(0);
+    core::array::from_fn(|at| (at <= last).then(|| digits[at]))
+}
+
+/// One attempt and the wait that followed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    delivery: Delivery,
+    waited: Duration,
+    asked_by_server: bool,
+}
+
+impl Attempt {
+    /// What became of it.
+    #[must_use]
+    pub const fn delivery(&self) -> Delivery {
+        self.delivery
+    }
+
+    /// The wait that followed it; zero after the last one.
+    #[must_use]
+    pub const fn waited(&self) -> Duration {
+        self.waited
+    }
+
+    /// Whether the server asked for that wait.
+    #[must_use]
+    pub const fn asked_by_server(&self) -> bool {
+        self.asked_by_server
+    }
+}
+
+/// How many of the newest attempts are remembered one by one. Our choice: more than twice the
+/// default number of attempts, and the whole record stays below 300 bytes.
+const REMEMBERED: usize = 8;
+
+/// What happened to a request: its attempts, their waits and why it stopped.
+///
+/// The newest eight attempts are remembered one by one; the counts cover all.
+///
+/// A layer puts it into the extensions of a response that took more than one attempt or whose
+/// retries were stopped. A response without it took one attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempts {
+    count: u32,
+    newest: [Option<Attempt>; REMEMBERED],
+    total_wait: Duration,
+    last_wait: Duration,
+    elapsed: Duration,
+    may_have_been_applied: bool,
+    stop: Option<StopReason>,
+}
+
+impl Attempts {
+    /// No attempt yet.
+    pub(crate) const NONE: Self = Self {
+        count: 0,
+        newest: [None; REMEMBERED],
+        total_wait: Duration::ZERO,
+        last_wait: Duration::ZERO,
+        elapsed: Duration::ZERO,
+        may_have_been_applied: false,
+        stop: None,
+    };
+
+    /// The attempts behind a response, as the layer recorded them; one if it recorded nothing.
+    #[cfg(feature = "http")]
+    #[must_use]
+    pub fn of<B>(response: &http::Response<B>) -> Self {
+        response.extensions().get().copied().unwrap_or_else(|| {
+            let mut once = Self::NONE;
+            once.push(Delivery::Answered(response.status().as_u16()), Duration::ZERO);
+            once
+        })
+    }
+
+    pub(crate) fn push(&mut self, delivery: Delivery, elapsed: Duration) {
+        if let Some(Some(earlier)) = self.newest.iter().rev().find(|slot| slot.is_some()) {
+            self.may_have_been_applied |= earlier.delivery.may_have_been_applied();
+        }
+        let attempt = Attempt { delivery, waited: Duration::ZERO, asked_by_server: false };
+        match self.newest.iter_mut().find(|slot| slot.is_none()) {
+            Some(free) => *free = Some(attempt),
+            None => {
+                self.newest.rotate_left(1);
+                if let Some(last) = self.newest.last_mut() {
+                    *last = Some(attempt);
+                }
+            }
+        }
+        self.count = self.count.saturating_add(1);
+        self.elapsed = elapsed;
+    }
+
+    pub(crate) fn wait(&mut self, wait: Duration, asked_by_server: bool) {
+        if let Some(last) = self.newest.iter_mut().rev().flatten().next() {
+            last.waited = wait;
+            last.asked_by_server = asked_by_server;
+        }
+        self.last_wait = wait;
+        self.total_wait = self.total_wait.saturating_add(wait);
+        self.elapsed = self.elapsed.saturating_add(wait);
+    }
+
+    pub(crate) const fn begin_at(&mut self, waited: Duration, elapsed: Duration) {
+        self.last_wait = waited;
+        self.elapsed = elapsed;
+    }
+
+    pub(crate) const fn stop(&mut self, reason: StopReason) {
+        self.stop = Some(reason);
+    }
+
+    /// How many times the request was sent.
+    #[must_use]
+    pub const fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// The newest attempts, oldest first, eight at most.
+    pub fn iter(&self) -> impl Iterator<Item = &Attempt> {
+        self.newest.iter().flatten()
+    }
+
+    /// All planned waits between the attempts.
+    #[must_use]
+    pub const fn total_wait(&self) -> Duration {
+        self.total_wait
+    }
+
+    /// The last wait, or the one that a smaller request carried along.
+    #[must_use]
+    pub const fn last_wait(&self) -> Duration {
+        self.last_wait
+    }
+
+    /// The time from the first sending to the end of the last attempt or wait.
+    #[must_use]
+    pub const fn elapsed(&self) -> Duration {
+        self.elapsed
+    }
+
+    /// Whether an earlier attempt may have had its effect although no good answer came.
+    ///
+    /// A 404 to a repeated `DELETE` or a 412 to a conditional `PUT` may then be a late success.
+    #[must_use]
+    pub const fn may_have_been_applied(&self) -> bool {
+        self.may_have_been_applied
+    }
+
+    /// Why the request was not sent again; `None` if there was no reason to.
+    #[must_use]
+    pub const fn stop_reason(&self) -> Option<StopReason> {
+        self.stop
+    }
+}
+
+impl fmt::Display for Attempts {
+    /// `3 attempts: 503 (waited 0.5 s), 429 (server asked for 2 s), 200`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.count == 1 { "" } else { "s" };
+        write!(f, "{} attempt{plural}: ", self.count)?;
+        if self.count as usize > REMEMBERED {
+            f.write_str("…, ")?;
+        }
+        for (at, attempt) in self.iter().enumerate() {
+            if at > 0 {
+                f.write_str(", ")?;
+            }
+            match attempt.delivery {
+                Delivery::NotSent => f.write_str("not sent")?,
+                Delivery::Refused => f.write_str("refused")?,
+                Delivery::Unknown => f.write_str("no answer")?,
+                Delivery::Answered(status) => write!(f, "{status}")?,
+            }
+            if !attempt.waited.is_zero() {
+                let how = if attempt.asked_by_server { "server asked for" } else { "waited" };
+                write!(f, " ({how} {})", Seconds(attempt.waited))?;
+            }
+        }
+        if let Some(reason) = self.stop {
+            write!(f, "; {reason}")?;
+        }
+        if self.may_have_been_applied {
+            f.write_str("; an earlier attempt may have been applied")?;
+        }
+        Ok(())
+    }
+}
+
+/// The layer's own error, for the cases in which it has no answer of the service to return.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    attempts: Attempts,
+}
+
+impl Stopped {
+    /// The error that ends a request with these attempts.
+    #[must_use]
+    pub const fn new(attempts: Attempts) -> Self {
+        Self { attempts }
+    }
+
+    /// What happened before, and why it stopped.
+    #[must_use]
+    pub const fn attempts(&self) -> &Attempts {
+        &self.attempts
+    }
+}
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no answer in time: {}", self.attempts)
+    }
+}
+
+#[cfg(feature = "std")]
+impl std::error::Error for Stopped {}
+
+/// A cell that a caller puts into a request's extensions to learn about the attempts in every case:
+/// an answer, an error, or a future that was dropped.
+///
+/// ```
+/// use retry_policy::attempts::Record;
+///
+/// let record = Record::new();
+/// let request = http::Request::get("/").extension(record.clone()).body(())?;
+/// // … send it …
+/// assert!(record.attempts().is_none(), "no layer has seen the request");
+/// # Ok::<(), http::Error>(())
+/// ```
+#[cfg(feature = "std")]
+#[derive(Clone, Debug, Default)]
+pub struct Record(std::sync::Arc<std::sync::Mutex<Option<Attempts>>>);
+
+#[cfg(feature = "std")]
+impl Record {
+    /// An empty cell.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What a layer wrote last; `None` if none has.
+    #[must_use]
+    pub fn attempts(&self) -> Option<Attempts> {
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Writes what has happened so far.
+    pub fn set(&self, attempts: Attempts) {
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(attempts);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tried(outcomes: &[(Delivery, u64, bool)]) -> Attempts {
+        let mut attempts = Attempts::NONE;
+        for &(delivery, wait_ms, asked) in outcomes {
+            attempts.push(delivery, Duration::ZERO);
+            if wait_ms > 0 {
+                attempts.wait(Duration::from_millis(wait_ms), asked);
+            }
+        }
+        attempts
+    }
+
+    #[test]
+    fn prints_every_attempt_and_every_wait() {
+        let attempts = tried(&[
+            (Delivery::Answered(503), 500, false),
+            (Delivery::Answered(429), 2000, true),
+            (Delivery::Answered(200), 0, false),
+        ]);
+        assert_eq!(
+            attempts.to_string(),
+            "3 attempts: 503 (waited 0.5 s), 429 (server asked for 2 s), 200; \
+             an earlier attempt may have been applied"
+        );
+        assert_eq!(attempts.total_wait(), Duration::from_millis(2500));
+    }
+
+    #[test]
+    fn a_late_success_can_look_like_a_failure() {
+        let answered = Delivery::Answered;
+        for (first, applied) in [
+            (Delivery::Unknown, true),
+            (answered(504), true),
+            (Delivery::NotSent, false),
+            (Delivery::Refused, false),
+            (answered(429), false),
+        ] {
+            let attempts = tried(&[(first, 1, false), (answered(404), 0, false)]);
+            assert_eq!(attempts.may_have_been_applied(), applied, "{first:?}");
+        }
+        let only_the_last = tried(&[(Delivery::Unknown, 0, false)]);
+        assert!(!only_the_last.may_have_been_applied());
+    }
+
+    #[test]
+    fn remembers_the_newest_eight_and_counts_all() {
+        let outcomes: Vec<_> = (500..510).map(|s| (Delivery::Answered(s), 1, false)).collect();
+        let attempts = tried(&outcomes);
+        assert_eq!(attempts.count(), 10);
+        let kept: Vec<_> = attempts.iter().map(Attempt::delivery).collect();
+        assert_eq!(kept, (502..510).map(Delivery::Answered).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn names_a_wait_in_seconds() {
+        for (millis, text) in [(0, "0 s"), (500, "0.5 s"), (90_000, "90 s"), (1025, "1.025 s")] {
+            assert_eq!(Seconds(Duration::from_millis(millis)).to_string(), text);
+        }
+    }
+}

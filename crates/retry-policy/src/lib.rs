@@ -1,0 +1,65 @@
+//! May this request be sent again, and when? Facts in, decision out, with a reason for every answer.
+//!
+//! The crate decides and does nothing else: it has no clock, no randomness, no I/O, no async and no
+//! logging. The caller says what became of an attempt, how much time has passed and what the dice
+//! show; [`Run`] answers what to do next. `retry-layer` drives it inside a tower stack; a plain loop
+//! drives it just as well.
+//!
+//! ```
+//! use core::time::Duration;
+//! use retry_policy::{Decision, Delivery, Outcome, Policy, Run, Safety};
+//!
+//! let mut run = Run::new(Policy::default(), Safety::Idempotent);
+//!
+//! // The first attempt met a 503. The draw is the highest: the whole first delay is waited.
+//! let unavailable = Outcome::new(Delivery::Answered(503));
+//! let decision = run.after(&unavailable, Duration::from_millis(20), u32::MAX);
+//! assert!(matches!(decision, Decision::Retry { after, .. } if after < Duration::from_millis(50)));
+//!
+//! let decision = run.after(&Outcome::new(Delivery::Answered(200)), Duration::from_millis(90), 0);
+//! assert_eq!(decision, Decision::Return);
+//! assert_eq!(run.attempts().count(), 2);
+//! ```
+//!
+//! # Map
+//!
+//! | module | what it decides |
+//! | --- | --- |
+//! | [`safety`] | what a second sending of the request could break |
+//! | [`delivery`] | what is known about an attempt's fate |
+//! | [`classify`] | the truth table of the two |
+//! | [`hint`] | how long the server asks to wait |
+//! | [`backoff`], [`jitter`] | how long we wait without being asked |
+//! | [`budget`] | how much extra load all requests together may add |
+//! | [`policy`], [`profile`] | the parts assembled, and what one vendor's API refines |
+//! | [`run`] | one request's life |
+//! | [`attempts`] | what happened, and why it stopped |
+//!
+//! # Time, randomness
+//!
+//! Time is a [`Duration`](core::time::Duration) since the request began, a draw is a `u32`
+//! uniformly spread over its range. Tests pass fixed ones.
+#![doc = include_str!("../DESIGN.md")]
+#![cfg_attr(not(feature = "std"), no_std)]
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
+pub mod attempts;
+pub mod backoff;
+pub mod budget;
+pub mod classify;
+pub mod delivery;
+#[cfg(feature = "http")]
+pub mod hint;
+pub mod jitter;
+pub mod policy;
+pub mod profile;
+pub mod run;
+pub mod safety;
+
+pub use attempts::{Attempts, StopReason, Stopped};
+pub use budget::Budget;
+pub use classify::Class;
+pub use delivery::Delivery;
+pub use policy::Policy;
+pub use run::{Decision, Outcome, Run};
+pub use safety::Safety;
