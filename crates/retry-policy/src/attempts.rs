@@ -11,6 +11,8 @@ use crate::Delivery;
 pub enum StopReason {
     /// As many attempts as allowed were made.
     Attempts,
+    /// The request's body was not kept, so it cannot be sent a second time.
+    BodyNotKept,
     /// The retry budget is empty.
     Budget,
     /// The credential was refused, and no fresh one is to be had or it was refused as well.
@@ -41,6 +43,7 @@ impl fmt::Display for StopReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Attempts => f.write_str("all attempts are used"),
+            Self::BodyNotKept => f.write_str("the body was not kept for a second sending"),
             Self::Budget => f.write_str("the retry budget is empty"),
             Self::CredentialRefused => f.write_str("the credential was refused"),
             Self::Deadline { wait } => {
@@ -184,6 +187,16 @@ impl Attempts {
             last.asked_by_server = asked_by_server;
         }
         self.last_wait = wait;
+        self.total_wait = self.total_wait.saturating_add(wait);
+        self.elapsed = self.elapsed.saturating_add(wait);
+    }
+
+    /// Adds to the wait after the newest attempt.
+    pub(crate) fn wait_longer(&mut self, wait: Duration) {
+        if let Some(last) = self.newest.iter_mut().rev().flatten().next() {
+            last.waited = last.waited.saturating_add(wait);
+        }
+        self.last_wait = self.last_wait.saturating_add(wait);
         self.total_wait = self.total_wait.saturating_add(wait);
         self.elapsed = self.elapsed.saturating_add(wait);
     }

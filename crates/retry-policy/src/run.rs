@@ -214,6 +214,13 @@ impl Run {
         Ok((after, asked_by_server))
     }
 
+    /// Records a wait on top of the decided one, such as the wait for a token of the budget.
+    ///
+    /// The next wait is longer than both together where waits must rise.
+    pub fn waited_longer(&mut self, wait: Duration) {
+        self.attempts.wait_longer(wait);
+    }
+
     /// Ends the request for a reason that only the caller knows, such as an empty budget.
     pub const fn stop(&mut self, reason: StopReason) -> Decision {
         self.attempts.stop(reason);

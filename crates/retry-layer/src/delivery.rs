@@ -1,0 +1,121 @@
+//! From a client's error to what is known about the attempt.
+//!
+//! | error | delivery state |
+//! | --- | --- |
+//! | hyper-util's legacy client: the connection could not be made | not sent |
+//! | `io`: refused, unreachable, no such address | not sent |
+//! | an answer longer than [`Collect`](crate::collect) may hold | answered 413: ask for less |
+//! | anything else | unknown |
+//!
+//! "Unknown" is the safe answer: such a request is only repeated if repeating does no harm.
+
+use core::any::Any;
+use std::error::Error;
+use std::io;
+
+use retry_policy::Delivery;
+
+use crate::BoxError;
+use crate::collect::CollectError;
+
+/// Says what a service's error means for the request that met it.
+pub trait Deliver<E: ?Sized> {
+    /// The delivery state behind an error.
+    fn delivery(&self, error: &E) -> Delivery;
+}
+
+/// Knows the errors of the table above, boxed or not, and looks through their sources.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct KnownErrors;
+
+impl<E: 'static> Deliver<E> for KnownErrors {
+    fn delivery(&self, error: &E) -> Delivery {
+        let any: &dyn Any = error;
+        let known: Option<&(dyn Error + 'static)> = None
+            .or_else(|| any.downcast_ref::<BoxError>().map(|boxed| &**boxed as _))
+            .or_else(|| any.downcast_ref::<Box<dyn Error>>().map(|boxed| &**boxed as _))
+            .or_else(|| any.downcast_ref::<CollectError>().map(|error| error as _))
+            .or_else(|| any.downcast_ref::<io::Error>().map(|error| error as _));
+        #[cfg(feature = "hyper-util")]
+        let known = known.or_else(|| {
+            any.downcast_ref::<hyper_util::client::legacy::Error>().map(|error| error as _)
+        });
+        known.map_or(Delivery::Unknown, of_chain)
+    }
+}
+
+/// A function from an error to its delivery state.
+impl<E, F: Fn(&E) -> Delivery> Deliver<E> for OfFunction<F> {
+    fn delivery(&self, error: &E) -> Delivery {
+        (self.0)(error)
+    }
+}
+
+/// The caller's own reading of its errors.
+#[derive(Clone, Copy, Debug)]
+pub struct OfFunction<F>(pub(crate) F);
+
+/// The first error of the chain that says something decides.
+fn of_chain(error: &(dyn Error + 'static)) -> Delivery {
+    let mut next = Some(error);
+    // At most 32 errors deep: a chain that leads back to itself ends as well.
+    for _ in 0..32 {
+        let Some(error) = next else { break };
+        if let Some(delivery) = of_error(error) {
+            return delivery;
+        }
+        next = error.source();
+    }
+    Delivery::Unknown
+}
+
+fn of_error(error: &(dyn Error + 'static)) -> Option<Delivery> {
+    if let Some(CollectError::TooLarge { .. }) = error.downcast_ref() {
+        return Some(Delivery::Answered(413));
+    }
+    #[cfg(feature = "hyper-util")]
+    if let Some(error) = error.downcast_ref::<hyper_util::client::legacy::Error>() {
+        if error.is_connect() {
+            return Some(Delivery::NotSent);
+        }
+    }
+    match error.downcast_ref::<io::Error>()?.kind() {
+        io::ErrorKind::ConnectionRefused
+        | io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkUnreachable
+        | io::ErrorKind::AddrNotAvailable => Some(Delivery::NotSent),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_failed_before_it_was_sent_counts_as_not_sent() {
+        for (kind, delivery) in [
+            (io::ErrorKind::ConnectionRefused, Delivery::NotSent),
+            (io::ErrorKind::NetworkUnreachable, Delivery::NotSent),
+            (io::ErrorKind::ConnectionReset, Delivery::Unknown),
+            (io::ErrorKind::TimedOut, Delivery::Unknown),
+            (io::ErrorKind::UnexpectedEof, Delivery::Unknown),
+        ] {
+            assert_eq!(KnownErrors.delivery(&io::Error::from(kind)), delivery, "{kind}");
+            let boxed: BoxError = CollectError::Body(io::Error::from(kind).into()).into();
+            assert_eq!(KnownErrors.delivery(&boxed), delivery, "boxed {kind}");
+        }
+    }
+
+    #[test]
+    fn an_error_nobody_knows_leaves_the_fate_unknown() {
+        assert_eq!(KnownErrors.delivery(&"what?"), Delivery::Unknown);
+    }
+
+    #[test]
+    fn an_answer_above_the_limit_is_too_much_of_it() {
+        let error: BoxError = CollectError::TooLarge { limit: 1 }.into();
+        assert_eq!(KnownErrors.delivery(&error), Delivery::Answered(413));
+    }
+}

@@ -1,0 +1,54 @@
+//! The clock and the waiting, as one trait.
+
+use core::future::Future;
+use core::time::Duration;
+
+/// A monotonic clock and a way to wait on it.
+pub trait Timer {
+    /// A moment of the clock.
+    type Instant: Copy;
+    /// Is ready once the wait is over.
+    type Sleep: Future<Output = ()>;
+
+    /// This moment.
+    fn now(&self) -> Self::Instant;
+
+    /// The time that has passed since `earlier`.
+    fn since(&self, earlier: Self::Instant) -> Duration;
+
+    /// A future that waits for `wait` from now on.
+    fn sleep(&self, wait: Duration) -> Self::Sleep;
+}
+
+/// Tokio's clock and timer; both stand still in a test with a paused clock.
+#[cfg(feature = "tokio")]
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct TokioTimer;
+
+#[cfg(feature = "tokio")]
+impl TokioTimer {
+    /// The timer of the runtime that polls it.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl Timer for TokioTimer {
+    type Instant = tokio::time::Instant;
+    type Sleep = tokio::time::Sleep;
+
+    fn now(&self) -> Self::Instant {
+        tokio::time::Instant::now()
+    }
+
+    fn since(&self, earlier: Self::Instant) -> Duration {
+        self.now().saturating_duration_since(earlier)
+    }
+
+    fn sleep(&self, wait: Duration) -> Self::Sleep {
+        tokio::time::sleep(wait)
+    }
+}

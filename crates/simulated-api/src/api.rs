@@ -1,0 +1,447 @@
+//! The API itself: what it answers, and what it knows to be true.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, Uri};
+use tower_service::Service;
+
+use crate::body::AnswerBody;
+use crate::collection::{Collection, Row};
+use crate::fault::Fault;
+use crate::wire::{Api, List, Position, Refusal};
+
+/// What a fault script is asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Asked {
+    /// The request's number, counted from one.
+    pub number: u64,
+    /// The rows that it asks for.
+    pub limit: usize,
+    /// The rank at which its page begins; zero for a cursor.
+    pub skip: usize,
+    /// Whether it asks for descending order.
+    pub reverse: bool,
+}
+
+/// One request as the API saw it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LogEntry {
+    /// When it arrived.
+    pub at: Instant,
+    /// Its method.
+    pub method: Method,
+    /// Its target.
+    pub uri: Uri,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// The status that was answered; `None` where the connection failed instead.
+    pub status: Option<u16>,
+}
+
+/// Whether a reader delivered what it owes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Proof {
+    /// The rows that were there from the first request to the last.
+    pub owed: usize,
+    /// The owed rows that were delivered exactly once.
+    pub once: usize,
+    /// The owed rows that were not delivered.
+    pub missing: usize,
+    /// The rows, owed or not, that were delivered more than once.
+    pub twice: usize,
+}
+
+type Faults = Box<dyn FnMut(&Asked) -> Option<Fault> + Send>;
+type Writes = Box<dyn FnMut(u64, &mut Collection) + Send>;
+type OnRotation = Box<dyn FnMut(&str) + Send>;
+
+struct State {
+    api: Api,
+    rows: Collection,
+    faults: Faults,
+    writes: Writes,
+    key: String,
+    rotations: BTreeMap<u64, String>,
+    on_rotation: OnRotation,
+    ceiling: usize,
+    caps: bool,
+    requests: u64,
+    log: Vec<LogEntry>,
+}
+
+/// A simulated API. Clones are the same API.
+///
+/// It is a `Service` of its own, for tests in one process, and [`serve`](Self::serve) puts it on a
+/// loopback socket.
+#[derive(Clone)]
+pub struct SimulatedApi(Arc<Mutex<State>>);
+
+/// Collects what a [`SimulatedApi`] does.
+#[must_use = "a builder does nothing before `build`"]
+pub struct Builder(State);
+
+impl Builder {
+    /// This many rows; 0 by default.
+    pub fn rows(mut self, count: u64) -> Self {
+        self.0.rows = Collection::new(self.0.api.key_field(), count);
+        self
+    }
+
+    /// These rows.
+    pub fn rows_of(mut self, rows: impl IntoIterator<Item = Row>) -> Self {
+        self.0.rows.replace(rows.into_iter().collect());
+        self
+    }
+
+    /// The key that requests must carry; "key" by default.
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.0.key = key.into();
+        self
+    }
+
+    /// From request `number` on only this key is good.
+    pub fn rotate_key(mut self, number: u64, key: impl Into<String>) -> Self {
+        self.0.rotations.insert(number, key.into());
+        self
+    }
+
+    /// Tells this function of a new key in the moment in which the old one ends.
+    pub fn on_rotation(mut self, tell: impl FnMut(&str) + Send + 'static) -> Self {
+        self.0.on_rotation = Box::new(tell);
+        self
+    }
+
+    /// The largest page; a request for more is refused with 400, or gets less if `caps`.
+    pub fn ceiling(mut self, rows: usize, caps: bool) -> Self {
+        (self.0.ceiling, self.0.caps) = (rows, caps);
+        self
+    }
+
+    /// What goes wrong, asked before every request.
+    pub fn faults(mut self, faults: impl FnMut(&Asked) -> Option<Fault> + Send + 'static) -> Self {
+        self.0.faults = Box::new(faults);
+        self
+    }
+
+    /// These faults at these requests, counted from one.
+    pub fn script(self, script: impl IntoIterator<Item = (u64, Fault)>) -> Self {
+        let mut script: BTreeMap<u64, Fault> = script.into_iter().collect();
+        self.faults(move |asked| script.remove(&asked.number))
+    }
+
+    /// One fault of every kind that a reader survives, in every hundred requests.
+    pub fn faults_by_seed(self, seed: u64) -> Self {
+        let mut faults = Fault::by_seed(seed);
+        self.faults(move |asked| faults(asked.number))
+    }
+
+    /// What is written, told the number of the request that comes next.
+    pub fn writes(mut self, writes: impl FnMut(u64, &mut Collection) + Send + 'static) -> Self {
+        self.0.writes = Box::new(writes);
+        self
+    }
+
+    /// A write before every other request on average: at the end, anywhere, or a delete anywhere.
+    pub fn writes_by_seed(self, seed: u64) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed ^ 0x5eed);
+        self.writes(move |number, rows| {
+            if number == 1 || random.bool() {
+                return;
+            }
+            match random.u8(0..3) {
+                0 => rows.append(),
+                1 => rows.insert_before(random.usize(..=rows.len())),
+                _ => rows.delete_at(random.usize(..=rows.len())),
+            }
+        })
+    }
+
+    /// The API.
+    #[must_use]
+    pub fn build(self) -> SimulatedApi {
+        SimulatedApi(Arc::new(Mutex::new(self.0)))
+    }
+}
+
+/// What becomes of a request.
+pub(crate) enum Reply {
+    Answer(Response<AnswerBody>),
+    Hang,
+    Reset,
+}
+
+impl SimulatedApi {
+    /// An API that speaks this wire format, without rows, faults or writes.
+    pub fn builder(api: Api) -> Builder {
+        Builder(State {
+            api,
+            rows: Collection::new(api.key_field(), 0),
+            faults: Box::new(|_| None),
+            writes: Box::new(|_, _| ()),
+            key: "key".into(),
+            rotations: BTreeMap::new(),
+            on_rotation: Box::new(|_| ()),
+            ceiling: api.ceiling(),
+            caps: false,
+            requests: 0,
+            log: Vec::new(),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The wire format.
+    #[must_use]
+    pub fn api(&self) -> Api {
+        self.lock().api
+    }
+
+    /// The requests so far.
+    #[must_use]
+    pub fn log(&self) -> Vec<LogEntry> {
+        self.lock().log.clone()
+    }
+
+    /// The rows that are there now, in the order of their keys.
+    #[must_use]
+    pub fn rows(&self) -> Vec<Row> {
+        self.lock().rows.rows().to_vec()
+    }
+
+    /// Judges the keys that a reader delivered.
+    #[must_use]
+    pub fn proof<K: AsRef<str>>(&self, delivered: impl IntoIterator<Item = K>) -> Proof {
+        self.proof_after(None, delivered)
+    }
+
+    /// Judges a reader that went on behind the row with this key: rows up to it are not owed.
+    #[must_use]
+    pub fn proof_after<K: AsRef<str>>(
+        &self,
+        from: Option<&str>,
+        delivered: impl IntoIterator<Item = K>,
+    ) -> Proof {
+        let mut times: BTreeMap<String, usize> = BTreeMap::new();
+        for key in delivered {
+            *times.entry(key.as_ref().to_owned()).or_default() += 1;
+        }
+        let state = self.lock();
+        let owed: Vec<&str> =
+            state.rows.owed().filter(|key| from.is_none_or(|from| *key > from)).collect();
+        let count = |test: fn(usize) -> bool| {
+            owed.iter().filter(|key| test(times.get(**key).copied().unwrap_or(0))).count()
+        };
+        Proof {
+            owed: owed.len(),
+            once: count(|times| times == 1),
+            missing: count(|times| times == 0),
+            twice: times.values().filter(|times| **times > 1).count(),
+        }
+    }
+
+    /// Answers one request. `reset` makes the connection end with a reset instead of a close.
+    pub(crate) fn reply<B>(&self, request: &Request<B>, reset: &Arc<AtomicBool>) -> Reply {
+        let mut state = self.lock();
+        let state = &mut *state;
+        state.requests += 1;
+        let number = state.requests;
+        (state.writes)(number, &mut state.rows);
+        if let Some(key) = state.rotations.remove(&number) {
+            (state.on_rotation)(&key);
+            state.key = key;
+        }
+        let list = state.api.list(request.uri(), request.headers());
+        // The first request decides what is owed, even if it fails.
+        let filters = list.as_ref().map(|list| list.filters.clone()).unwrap_or_default();
+        let _ = state.rows.matching(&filters);
+        let asked = list.as_ref().ok().map(|list| Asked {
+            number,
+            limit: list.limit,
+            skip: if let Position::Skip(skip) = list.position { skip } else { 0 },
+            reverse: list.reverse,
+        });
+        let fault = asked.and_then(|asked| (state.faults)(&asked));
+        let reply = state.answer(request, list, fault, reset);
+        state.log.push(LogEntry {
+            at: Instant::now(),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            headers: request.headers().clone(),
+            status: match &reply {
+                Reply::Answer(response) => Some(response.status().as_u16()),
+                Reply::Hang | Reply::Reset => None,
+            },
+        });
+        reply
+    }
+}
+
+impl State {
+    fn answer<B>(
+        &mut self,
+        request: &Request<B>,
+        list: Result<List, Refusal>,
+        fault: Option<Fault>,
+        reset: &Arc<AtomicBool>,
+    ) -> Reply {
+        match &fault {
+            Some(Fault::Hang) => return Reply::Hang,
+            Some(Fault::ResetBeforeHead) => {
+                reset.store(true, Ordering::Relaxed);
+                return Reply::Reset;
+            }
+            Some(Fault::Status { status, headers, body }) => {
+                let message = format!("simulated {status}");
+                let refusal = Refusal { status: *status, message, field: None };
+                let body = if body.is_empty() { self.api.error(&refusal) } else { body.clone() };
+                let headers = headers.iter().map(|(name, value)| (name.as_str(), value.clone()));
+                return Reply::Answer(response(*status, headers, body, AnswerBody::whole));
+            }
+            _ => {}
+        }
+        let page = self.page(request, list, fault.as_ref());
+        let (headers, mut body) = match page {
+            Ok(page) => page,
+            Err(refusal) => {
+                let body = self.api.error(&refusal);
+                return Reply::Answer(response(refusal.status, [], body, AnswerBody::whole));
+            }
+        };
+        let reset = Arc::clone(reset);
+        let shape: Box<dyn FnOnce(Bytes) -> AnswerBody> = match fault {
+            Some(Fault::CutBody) => Box::new(|bytes| AnswerBody::cut(&bytes, None)),
+            Some(Fault::ResetAfterHead) => {
+                Box::new(move |bytes| AnswerBody::cut(&bytes, Some(reset)))
+            }
+            Some(Fault::SlowBody(after)) => Box::new(move |bytes| AnswerBody::slow(&bytes, after)),
+            Some(Fault::StallBody) => Box::new(|bytes| AnswerBody::stalled(&bytes)),
+            Some(Fault::Malformed) => {
+                body.truncate(body.len() / 2);
+                Box::new(AnswerBody::whole)
+            }
+            _ => Box::new(AnswerBody::whole),
+        };
+        Reply::Answer(response(200, headers, body, shape))
+    }
+
+    fn page<B>(
+        &mut self,
+        request: &Request<B>,
+        list: Result<List, Refusal>,
+        fault: Option<&Fault>,
+    ) -> Result<(Vec<(&'static str, String)>, String), Refusal> {
+        if request.uri().path() != self.api.path() {
+            return Err(Refusal { status: 404, message: "Not Found".into(), field: None });
+        }
+        if request.method() != Method::GET {
+            return Err(Refusal { status: 405, message: "Method Not Allowed".into(), field: None });
+        }
+        if !self.api.is_authorized(request.headers(), &self.key) {
+            return Err(self.api.unauthorized());
+        }
+        let list = list?;
+        if list.limit > self.ceiling && !self.caps {
+            let message = format!(
+                "Bad Request: request parameter \"limit\" exceeds maximum value of {}",
+                self.ceiling
+            );
+            return Err(Refusal { status: 400, message, field: None });
+        }
+        let limit = match fault {
+            Some(Fault::ShortPage(rows)) => list.limit.min(*rows),
+            Some(Fault::EmptyPage) => 0,
+            _ => list.limit,
+        }
+        .min(self.ceiling);
+        let mut rows = self.rows.matching(&list.filters);
+        if list.reverse && !matches!(fault, Some(Fault::IgnoreReverse)) {
+            rows.reverse();
+        }
+        let total = match fault {
+            Some(Fault::WrongTotal(total)) => *total,
+            _ => rows.len() as u64,
+        };
+        let start = match list.position {
+            _ if matches!(fault, Some(Fault::IgnorePosition)) => 0,
+            Position::Skip(skip) => skip.min(rows.len()),
+            Position::After(key) => rows.partition_point(|row| row.key() <= key.as_str()),
+        };
+        let mut page: Vec<&Row> = rows[start..].iter().take(limit).copied().collect();
+        let more = start + page.len() < rows.len();
+        let next = if more { rows.get((start + page.len()).saturating_sub(1)) } else { None };
+        let next = next.map(|row| row.key());
+        if matches!(fault, Some(Fault::IgnoreSort)) {
+            page.reverse();
+        }
+        Ok(self.api.page(&page, total, next))
+    }
+}
+
+fn response<'a>(
+    status: u16,
+    headers: impl IntoIterator<Item = (&'a str, String)>,
+    body: String,
+    shape: impl FnOnce(Bytes) -> AnswerBody,
+) -> Response<AnswerBody> {
+    let mut builder = Response::builder().status(status).header("content-type", "application/json");
+    for (name, value) in headers {
+        builder = builder.header(name, value);
+    }
+    let bytes = Bytes::from(body);
+    // A script may name a header that is none: that is its author's mistake, told in the answer.
+    builder.body(shape(bytes)).unwrap_or_else(|error| {
+        let mut response = Response::new(AnswerBody::whole(error.to_string().into()));
+        *response.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
+        response
+    })
+}
+
+impl<B> Service<Request<B>> for SimulatedApi {
+    type Response = Response<AnswerBody>;
+    type Error = io::Error;
+    type Future = std::pin::Pin<Box<dyn Future<Output = io::Result<Response<AnswerBody>>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let reply = self.reply(&request, &Arc::default());
+        Box::pin(async move {
+            match reply {
+                Reply::Answer(response) => Ok(response),
+                Reply::Hang => std::future::pending().await,
+                Reply::Reset => Err(io::ErrorKind::ConnectionReset.into()),
+            }
+        })
+    }
+}
+
+impl fmt::Debug for SimulatedApi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.lock();
+        f.debug_struct("SimulatedApi")
+            .field("api", &state.api)
+            .field("rows", &state.rows.len())
+            .field("requests", &state.requests)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("api", &self.0.api).finish_non_exhaustive()
+    }
+}

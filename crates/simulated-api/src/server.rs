@@ -1,0 +1,135 @@
+//! The API on a loopback socket.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::api::{Reply, SimulatedApi};
+
+/// A running server. Dropping it ends it and its connections.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    path: &'static str,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    /// The URL of the collection.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}{}", self.address, self.path)
+    }
+
+    /// The address it listens on.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl SimulatedApi {
+    /// Listens on a free loopback port.
+    ///
+    /// # Errors
+    ///
+    /// If no port can be had.
+    pub async fn serve(&self) -> io::Result<Server> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let api = self.clone();
+        let task = tokio::spawn(async move {
+            // Dropped with the task, and with it every connection.
+            let mut connections = JoinSet::new();
+            loop {
+                if let Ok((stream, _)) = listener.accept().await {
+                    connections.spawn(serve_connection(api.clone(), stream));
+                }
+                while connections.try_join_next().is_some() {}
+            }
+        });
+        Ok(Server { address, path: self.api().path(), task })
+    }
+}
+
+async fn serve_connection(api: SimulatedApi, stream: TcpStream) {
+    let reset = Arc::new(AtomicBool::new(false));
+    let connection = Connection { stream, reset: Arc::clone(&reset) };
+    let service = service_fn(move |request: Request<Incoming>| {
+        let reply = api.reply(&request, &reset);
+        async move {
+            match reply {
+                Reply::Answer(response) => Ok(response),
+                Reply::Hang => std::future::pending().await,
+                Reply::Reset => Err(io::Error::from(io::ErrorKind::ConnectionReset)),
+            }
+        }
+    });
+    // A connection that a fault ends is meant to end.
+    let _ = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(connection), service)
+        .await;
+}
+
+/// A stream that can end with a reset (RST) instead of a close (FIN).
+struct Connection {
+    stream: TcpStream,
+    reset: Arc<AtomicBool>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if self.reset.load(Ordering::Relaxed) {
+            let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.reset.load(Ordering::Relaxed) {
+            return Poll::Ready(Ok(())); // A shutdown would send the FIN first.
+        }
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
