@@ -18,7 +18,7 @@
 //! let server = api.serve().await?;
 //! assert!(server.url().starts_with("http://127.0.0.1:"));
 //! // … read it with any client, then ask whether the keys it delivered are right:
-//! let proof = api.proof(std::iter::empty());
+//! let proof = api.proof(std::iter::empty::<&str>());
 //! assert_eq!((proof.owed, proof.missing), (0, 0), "nothing was asked for, nothing is owed");
 //! # Ok(())
 //! # }

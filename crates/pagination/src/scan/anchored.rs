@@ -1,0 +1,468 @@
+//! Offset paging that no write can break: anchored pages, and a fence.
+//!
+//! Every page starts one row early. If it begins at or before the last row read, it is *covered*: it
+//! continues what was read, whatever was written meanwhile. If not, rows before it have vanished, and
+//! the scan steps back until a page is covered. The scan ends when the last row read is at or past
+//! the *fence*, the greatest key that the reverse order showed; no owed row can be greater.
+
+use std::collections::VecDeque;
+
+use retry_policy::safety::Shrinkable;
+
+use super::size::PageSize;
+use super::{Ask, Origin, State, WalkStep};
+use crate::page::Page;
+use crate::query::Place;
+use crate::report::{Inconsistency, Outcome, Report};
+use crate::{Key, Order, Query, Row};
+
+/// Covered pages without a new row that do not even come further among the known rows. Our choice:
+/// each honest one needs a burst of a whole page of writes.
+const IDLE_PAGES: u32 = 8;
+/// Pages in a row without a new row, whatever they show. Our choice: a million rows written at once.
+const BARREN_PAGES: u32 = 10_000;
+/// Steps back in a row. Doubling, 64 reach the beginning from anywhere.
+const STEPS_BACK: u32 = 200;
+/// How often a page that shows nothing new is asked for again before rows count as hidden.
+const REPEATS: u32 = 2;
+/// How many pages beyond the total are looked through for hidden rows. Our choice.
+const PAGES_BEYOND: u64 = 10;
+/// How often both orders must show no row at all before the collection counts as empty.
+const EMPTY_PAGES: u32 = 2;
+/// The same, when the API says that there are rows.
+const EMPTY_PAGES_AGAINST_TOTAL: u32 = 4;
+
+#[derive(Debug)]
+pub(super) struct Anchored {
+    order: Order,
+    size: PageSize,
+    ahead: usize,
+    next_id: u64,
+    /// The pages that come next, by rank.
+    windows: VecDeque<Window>,
+    fence: Fence,
+    /// The last row read.
+    last: Option<Key>,
+    /// The rank at which the next page begins: that of the last row of the page before.
+    rank: u64,
+    /// Whether that row is `last`, so that the next page should begin with it.
+    at_last: bool,
+    /// The rows of the newest page, less the one that overlaps.
+    stride: u64,
+    /// Whether the next page is joined without proof, past rows that the API hides.
+    bridging: bool,
+    /// Whether any page was.
+    hidden: bool,
+    barren: Barren,
+    end: Option<Outcome>,
+}
+
+/// A page that is planned, on its way, or here.
+#[derive(Debug)]
+struct Window {
+    id: u64,
+    rank: u64,
+    /// The rows that were asked for.
+    rows: u32,
+    state: State,
+    carried: Shrinkable,
+    /// How far the next step back goes.
+    back: u64,
+    /// A page that only fills a gap: when it is not covered, another takes its place.
+    fills_gap: bool,
+    /// Known rows are expected at its beginning, so they tell of no write.
+    catches_up: bool,
+    bridges: bool,
+}
+
+/// The greatest key in the order of the scan, read in the reverse order.
+#[derive(Debug)]
+struct Fence {
+    id: u64,
+    state: Option<State>,
+    key: Option<Key>,
+}
+
+/// What was seen since the last new row.
+#[derive(Debug, Default)]
+struct Barren {
+    pages: u32,
+    idle: u32,
+    furthest: Option<Key>,
+    stalls: u32,
+    steps_back: u32,
+    empty: u32,
+}
+
+impl Anchored {
+    pub(super) fn new(query: &Query) -> Self {
+        Self {
+            order: query.order(),
+            size: PageSize::new(query.rows_per_page()),
+            ahead: query.ahead(),
+            next_id: 0,
+            windows: VecDeque::new(),
+            fence: Fence { id: 0, state: None, key: None },
+            last: None,
+            rank: 0,
+            at_last: true,
+            stride: 0,
+            bridging: false,
+            hidden: false,
+            barren: Barren::default(),
+            end: None,
+        }
+    }
+
+    pub(super) fn resume(
+        &mut self,
+        last: Option<Key>,
+        rank: u64,
+        fence: Option<Key>,
+        hidden: bool,
+    ) {
+        (self.last, self.rank, self.fence.key, self.hidden) = (last, rank, fence, hidden);
+        self.end_at_fence();
+    }
+
+    pub(super) fn finish(&mut self) {
+        self.end = Some(Outcome::Complete);
+    }
+
+    pub(super) fn step(&mut self, report: &mut Report) -> WalkStep {
+        loop {
+            if let Some(end) = &self.end {
+                return WalkStep::Done(end.clone());
+            }
+            if matches!(self.fence.state, Some(State::Failed)) {
+                return WalkStep::Failed(self.fence.id);
+            }
+            match self.windows.front().map(|window| &window.state) {
+                Some(State::Failed) => return WalkStep::Failed(self.windows[0].id),
+                Some(State::Arrived(_)) => {
+                    if let Some(step) = self.accept(report) {
+                        return step;
+                    }
+                    continue;
+                }
+                _ => {}
+            }
+            return self.ask(report).map_or(WalkStep::Wait, WalkStep::Ask);
+        }
+    }
+
+    pub(super) fn ask(&mut self, report: &Report) -> Option<Ask> {
+        if self.end.is_some() {
+            return None;
+        }
+        self.plan(report);
+        self.next_ask()
+    }
+
+    /// Plans the page that comes next, and those ahead of it.
+    fn plan(&mut self, report: &Report) {
+        if self.windows.is_empty() {
+            let rank = self.rank;
+            let bridges = std::mem::take(&mut self.bridging);
+            let catches_up = !self.at_last || bridges;
+            self.windows.push_back(Window { catches_up, bridges, ..Window::at(rank) });
+        }
+        // The first page goes alone: it shows how many rows the server gives.
+        if self.stride == 0 || self.barren.pages > 0 {
+            return;
+        }
+        while self.windows.len() <= self.ahead {
+            let Some(rank) = self.windows.back().map(|window| window.rank + self.stride) else {
+                return;
+            };
+            if report.last_total.is_some_and(|total| rank.saturating_add(1) >= total) {
+                return;
+            }
+            self.windows.push_back(Window::at(rank));
+        }
+    }
+
+    /// The next page that is wanted, the fence first.
+    fn next_ask(&mut self) -> Option<Ask> {
+        let in_flight = |state: &State| matches!(state, State::InFlight);
+        let flights = self.windows.iter().filter(|window| in_flight(&window.state)).count()
+            + usize::from(self.fence.state.as_ref().is_some_and(in_flight));
+        if flights > self.ahead {
+            return None;
+        }
+        self.next_id += 1;
+        let id = self.next_id;
+        if matches!(self.fence.state, Some(State::Wanted)) {
+            self.fence = Fence { id, state: Some(State::InFlight), key: self.fence.key.take() };
+            let order = match self.order {
+                Order::Ascending => Order::Descending,
+                Order::Descending => Order::Ascending,
+            };
+            // Two rows, so that a server that ignores the direction gives itself away.
+            let place = Place::Rank { skip: 0, order };
+            return Some(Ask { id, place, rows: 2, shrinkable: None });
+        }
+        let (rows, order) = (self.size.current(), self.order);
+        let wanted = |window: &&mut Window| matches!(window.state, State::Wanted);
+        let window = self.windows.iter_mut().find(wanted)?;
+        (window.id, window.rows, window.state) = (id, rows, State::InFlight);
+        let place = Place::Rank { skip: window.rank, order };
+        let shrinkable = PageSize::can_shrink(rows).then_some(window.carried);
+        Some(Ask { id, place, rows, shrinkable })
+    }
+
+    /// Takes the first window's page, if it is covered.
+    fn accept(&mut self, report: &mut Report) -> Option<WalkStep> {
+        let mut window = self.windows.pop_front()?;
+        let State::Arrived(page) = std::mem::replace(&mut window.state, State::Wanted) else {
+            return None;
+        };
+        report.total(page.total);
+        if let Some((key, next)) = out_of_order(&page.rows, self.order) {
+            self.contradicts(Inconsistency::KeysNotIncreasing { key, next });
+            return None;
+        }
+        let first = page.rows.first().and_then(Row::key);
+        let begins_at_last = first.is_some() && first == self.last.as_ref();
+        let known = self.known(&page.rows);
+        let is_joined = window.rank == 0 || known > 0;
+        if !is_joined && !(window.bridges && first.is_some()) {
+            self.uncovered(window, page, report);
+            return None;
+        }
+        self.hidden |= !is_joined;
+        report.pages += 1;
+        report.null_rows += page.null_rows;
+        if self.last.is_some() && !window.catches_up {
+            report.shifts_repaired += u64::from(!begins_at_last);
+            report.duplicates_dropped += known.saturating_sub(usize::from(begins_at_last)) as u64;
+        }
+
+        let count = page.rows.len() as u64;
+        if count > 0 {
+            self.barren.empty = 0;
+            self.rank = window.rank + count - 1;
+        }
+        let mut rows = page.rows;
+        let furthest = rows.last().and_then(Row::key).cloned();
+        let rows = rows.split_off(known);
+        if rows.is_empty() {
+            self.at_last = furthest == self.last;
+            self.barren_page(&window, count, furthest, report);
+            self.end_at_fence();
+            return None;
+        }
+        (self.last, self.at_last) = (furthest, true);
+        self.stride = count.saturating_sub(1);
+        self.barren = Barren::default();
+        self.size.succeeded();
+        if self.fence.key.is_none() && self.fence.state.is_none() {
+            self.fence.state = Some(State::Wanted);
+        }
+        self.end_at_fence();
+        let origin = Origin::Anchored {
+            first_rank: window.rank + known as u64,
+            fence: self.fence.key.clone(),
+            hidden: self.hidden,
+        };
+        let is_last = self.end == Some(Outcome::Complete);
+        Some(WalkStep::Rows { rows, origin, is_last })
+    }
+
+    /// How many of a page's rows were read before.
+    fn known(&self, rows: &[Row]) -> usize {
+        let Some(last) = &self.last else { return 0 };
+        rows.partition_point(|row| {
+            row.key().is_some_and(|key| self.order.compare(key, last).is_le())
+        })
+    }
+
+    /// The page begins behind the last row read, or is empty: rows before it have vanished.
+    fn uncovered(&mut self, mut window: Window, page: Page, report: &mut Report) {
+        self.barren.steps_back += 1;
+        if self.barren.steps_back > STEPS_BACK {
+            return self.contradicts(Inconsistency::NoProgress { pages: STEPS_BACK });
+        }
+        if window.bridges {
+            // Nothing at all: look one page further, unless the end of the collection has moved here.
+            self.fence.state.get_or_insert(State::Wanted);
+            return self.bridge(window.rank + u64::from(window.rows), window.rows, report);
+        }
+        if !window.catches_up {
+            report.shifts_repaired += 1;
+            window.catches_up = true;
+        }
+        let back = window.back.max(u64::from(self.size.current().saturating_sub(1))).max(1);
+        let gap = if !window.fills_gap && self.rank < window.rank {
+            self.rank
+        } else {
+            window.back = back.saturating_mul(2);
+            window.rank.saturating_sub(back)
+        };
+        let gap = Window { fills_gap: true, catches_up: true, back: window.back, ..Window::at(gap) };
+        if !window.fills_gap && !page.rows.is_empty() {
+            // What was read ahead is kept; only the gap before it is fetched.
+            window.state = State::Arrived(page);
+            self.windows.push_front(window);
+        }
+        self.windows.push_front(gap);
+    }
+
+    /// A covered page without a new row is not the end: it says where to look next.
+    fn barren_page(
+        &mut self,
+        window: &Window,
+        count: u64,
+        furthest: Option<Key>,
+        report: &Report,
+    ) {
+        let barren = &mut self.barren;
+        barren.pages += 1;
+        let is_further = match (&furthest, &barren.furthest) {
+            (Some(key), Some(before)) => self.order.compare(key, before).is_gt(),
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        if is_further {
+            barren.furthest = furthest;
+        } else {
+            barren.idle += 1;
+        }
+        if barren.idle > IDLE_PAGES || barren.pages > BARREN_PAGES {
+            let pages = barren.pages;
+            return self.contradicts(Inconsistency::NoProgress { pages });
+        }
+        if count == 0 {
+            barren.empty += 1;
+        }
+        if count < u64::from(window.rows) {
+            // The page is short: this may be the end, and the fence may be gone.
+            self.fence.state.get_or_insert(State::Wanted);
+        }
+        if count <= 1 {
+            // The window shows nothing behind its first row: larger, again, and then past it.
+            barren.stalls += 1;
+            let stalls = barren.stalls;
+            self.size.enlarge();
+            if stalls > REPEATS {
+                self.bridge(window.rank + u64::from(window.rows), window.rows, report);
+            }
+        }
+    }
+
+    /// The next page begins here, past rows that the API counts and does not show.
+    fn bridge(&mut self, rank: u64, rows: u32, report: &Report) {
+        let known = report.last_total.unwrap_or(0).max(self.rank).max(report.rows);
+        let furthest = known.saturating_add(PAGES_BEYOND.saturating_mul(u64::from(rows)));
+        match &self.fence.key {
+            Some(fence) if rank > furthest => {
+                let fence = fence.clone();
+                self.contradicts(Inconsistency::HiddenEnd { fence });
+            }
+            _ => (self.rank, self.bridging) = (rank, true),
+        }
+    }
+
+    /// The scan is over when the last row read is at or past the fence.
+    fn end_at_fence(&mut self) {
+        if let (Some(last), Some(fence), None) = (&self.last, &self.fence.key, &self.end) {
+            if self.order.compare(last, fence).is_ge() {
+                self.end =
+                    Some(if self.hidden { Outcome::BestEffort } else { Outcome::Complete });
+            }
+        }
+    }
+
+    fn contradicts(&mut self, why: Inconsistency) {
+        self.end = Some(Outcome::Inconsistent(why));
+    }
+
+    pub(super) fn answer(&mut self, id: u64, page: Page, report: &mut Report) {
+        if self.fence.state.is_some() && self.fence.id == id {
+            self.fence_arrived(page, report);
+        } else if let Some(window) = self.windows.iter_mut().find(|window| window.id == id) {
+            window.state = State::Arrived(page);
+        }
+    }
+
+    fn fence_arrived(&mut self, page: Page, report: &mut Report) {
+        self.fence.state = None;
+        report.total(page.total);
+        let keys: Vec<&Key> = page.rows.iter().filter_map(Row::key).collect();
+        if let [first, second, ..] = keys[..] {
+            if self.order.compare(first, second).is_le() {
+                return self.contradicts(Inconsistency::ReverseIgnored);
+            }
+        }
+        if let Some(&first) = keys.first() {
+            self.barren.empty = 0;
+            // Every fence bounds the owed rows; the nearest one is the best.
+            if self.fence.key.as_ref().is_none_or(|key| self.order.compare(first, key).is_lt()) {
+                self.fence.key = Some(first.clone());
+            }
+            return self.end_at_fence();
+        }
+        // No row in the reverse order. One empty answer proves nothing; two orders agreeing do.
+        self.barren.empty += 1;
+        let says_rows = page.total.is_some_and(|total| total > 0) && page.null_rows == 0;
+        let needed = if says_rows { EMPTY_PAGES_AGAINST_TOTAL } else { EMPTY_PAGES };
+        if self.barren.empty >= needed {
+            self.end = Some(Outcome::Complete);
+        } else {
+            self.fence.state = Some(State::Wanted);
+        }
+    }
+
+    pub(super) fn too_heavy(&mut self, id: u64, carried: Shrinkable) -> bool {
+        let Some(window) = self.windows.iter_mut().find(|window| window.id == id) else {
+            return false;
+        };
+        if !PageSize::can_shrink(window.rows) {
+            return false;
+        }
+        self.size.shrink(window.rows);
+        (window.state, window.carried) = (State::Wanted, carried);
+        true
+    }
+
+    pub(super) fn failed(&mut self, id: u64) {
+        if self.fence.state.is_some() && self.fence.id == id {
+            self.fence.state = Some(State::Failed);
+        } else if let Some(window) = self.windows.iter_mut().find(|window| window.id == id) {
+            window.state = State::Failed;
+        }
+    }
+
+    pub(super) fn retry_failed(&mut self) {
+        let windows = self.windows.iter_mut().map(|window| &mut window.state);
+        for state in windows.chain(&mut self.fence.state) {
+            if matches!(state, State::Failed) {
+                *state = State::Wanted;
+            }
+        }
+    }
+}
+
+impl Window {
+    const fn at(rank: u64) -> Self {
+        Self {
+            id: 0,
+            rank,
+            rows: 0,
+            state: State::Wanted,
+            carried: Shrinkable::new(),
+            back: 0,
+            fills_gap: false,
+            catches_up: false,
+            bridges: false,
+        }
+    }
+}
+
+/// The first two keys that do not follow one another.
+fn out_of_order(rows: &[Row], order: Order) -> Option<(Key, Key)> {
+    rows.windows(2).find_map(|pair| {
+        let (key, next) = (pair[0].key()?, pair[1].key()?);
+        order.compare(key, next).is_ge().then(|| (key.clone(), next.clone()))
+    })
+}
