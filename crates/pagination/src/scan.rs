@@ -15,6 +15,8 @@
 mod anchored;
 mod cursor;
 mod size;
+#[cfg(test)]
+mod tests;
 
 use http::Request;
 use retry_policy::Attempts;

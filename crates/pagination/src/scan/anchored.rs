@@ -16,9 +16,10 @@ use crate::query::Place;
 use crate::report::{Inconsistency, Outcome, Report};
 use crate::{Key, Order, Query, Row};
 
-/// Covered pages without a new row that do not even come further among the known rows. Our choice:
-/// each honest one needs a burst of a whole page of writes.
+/// Covered pages without a new row that do not even come further among the known rows: this many,
+/// and this many rows. Our choice: each honest one needs a burst of a page of inserts before the scan.
 const IDLE_PAGES: u32 = 8;
+const IDLE_ROWS: u32 = 256;
 /// Pages in a row without a new row, whatever they show. Our choice: a million rows written at once.
 const BARREN_PAGES: u32 = 10_000;
 /// Steps back in a row. Doubling, 64 reach the beginning from anywhere.
@@ -70,6 +71,8 @@ struct Window {
     back: u64,
     /// A page that only fills a gap: when it is not covered, another takes its place.
     fills_gap: bool,
+    /// A page that was not covered and is kept until the gap before it is filled.
+    is_kept: bool,
     /// Known rows are expected at its beginning, so they tell of no write.
     catches_up: bool,
     bridges: bool,
@@ -202,6 +205,9 @@ impl Anchored {
             let place = Place::Rank { skip: 0, order };
             return Some(Ask { id, place, rows: 2, shrinkable: None });
         }
+        if self.barren.pages > 0 && self.fence.state.is_some() {
+            return None; // The fence may be what was reached.
+        }
         let (rows, order) = (self.size.current(), self.order);
         let wanted = |window: &&mut Window| matches!(window.state, State::Wanted);
         let window = self.windows.iter_mut().find(wanted)?;
@@ -292,17 +298,19 @@ impl Anchored {
             report.shifts_repaired += 1;
             window.catches_up = true;
         }
-        let back = window.back.max(u64::from(self.size.current().saturating_sub(1))).max(1);
-        let gap = if !window.fills_gap && self.rank < window.rank {
-            self.rank
-        } else {
-            window.back = back.saturating_mul(2);
-            window.rank.saturating_sub(back)
-        };
-        let gap = Window { fills_gap: true, catches_up: true, back: window.back, ..Window::at(gap) };
+        // Where the scan stands is the place to look, unless that is what was just looked at.
+        let looked_there = window.fills_gap || (window.rank == self.rank && !window.is_kept);
+        let mut gap = Window { fills_gap: true, catches_up: true, ..Window::at(self.rank) };
+        gap.bridges = std::mem::take(&mut self.bridging);
+        if looked_there {
+            let back = window.back.max(u64::from(self.size.current().saturating_sub(1))).max(1);
+            gap.rank = window.rank.saturating_sub(back);
+            gap.back = back.saturating_mul(2);
+        }
         if !window.fills_gap && !page.rows.is_empty() {
             // What was read ahead is kept; only the gap before it is fetched.
             window.state = State::Arrived(page);
+            window.is_kept = true;
             self.windows.push_front(window);
         }
         self.windows.push_front(gap);
@@ -328,7 +336,8 @@ impl Anchored {
         } else {
             barren.idle += 1;
         }
-        if barren.idle > IDLE_PAGES || barren.pages > BARREN_PAGES {
+        let idle_pages = IDLE_PAGES + IDLE_ROWS / window.rows.saturating_sub(1).max(1);
+        if barren.idle > idle_pages || barren.pages > BARREN_PAGES {
             let pages = barren.pages;
             return self.contradicts(Inconsistency::NoProgress { pages });
         }
@@ -453,6 +462,7 @@ impl Window {
             carried: Shrinkable::new(),
             back: 0,
             fills_gap: false,
+            is_kept: false,
             catches_up: false,
             bridges: false,
         }

@@ -1,0 +1,593 @@
+//! The scan against a model of a collection that is written to between any two requests.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::dialect::{IXON, JUMPCLOUD_V1};
+use crate::page::Next;
+use crate::{Inconsistency, Order, Outcome};
+
+/// Keys are far apart, so that there is always room between two of them.
+const APART: i128 = 1 << 40;
+
+/// What is written, by rank in the collection of the moment.
+#[derive(Clone, Copy, Debug)]
+enum Write {
+    Delete { rank: usize, burst: usize },
+    Insert { rank: usize, burst: usize },
+}
+
+/// A collection and the truth about it.
+struct Model {
+    rows: Vec<i128>,
+    owed: BTreeSet<i128>,
+}
+
+impl Model {
+    fn new(rows: i128) -> Self {
+        let rows: Vec<_> = (1..=rows).map(|row| row * APART).collect();
+        Self { owed: rows.iter().copied().collect(), rows }
+    }
+
+    fn write(&mut self, write: Write) {
+        match write {
+            Write::Delete { rank, burst } => {
+                let end = (rank + burst).min(self.rows.len());
+                for gone in self.rows.drain(rank.min(end)..end) {
+                    self.owed.remove(&gone);
+                }
+            }
+            Write::Insert { rank, burst } => {
+                let rank = rank.min(self.rows.len());
+                let before = rank.checked_sub(1).map_or(0, |before| self.rows[before]);
+                let after = self.rows.get(rank).copied().unwrap_or(before + APART);
+                let step = (after - before) / (burst as i128 + 1);
+                let fresh = (1..=burst as i128).map(|row| before + row * step);
+                self.rows.splice(rank..rank, fresh);
+            }
+        }
+    }
+
+    fn page(&self, place: &Place, limit: usize) -> Page {
+        let (keys, next): (Vec<i128>, _) = match place {
+            Place::Rank { skip, order } => {
+                let skip = usize::try_from(*skip).unwrap();
+                let rows: Box<dyn Iterator<Item = &i128>> = match order {
+                    Order::Ascending => Box::new(self.rows.iter()),
+                    Order::Descending => Box::new(self.rows.iter().rev()),
+                };
+                (rows.skip(skip).take(limit).copied().collect(), Next::Unsaid)
+            }
+            Place::After(cursor) => {
+                let after = cursor.as_ref().map_or(0, |cursor| cursor.trim().parse().unwrap());
+                let rows = self.rows.iter().filter(|row| **row > after).copied();
+                let keys: Vec<i128> = rows.take(limit).collect();
+                let next = match keys.last() {
+                    Some(last) if self.rows.last() > Some(last) => Next::Cursor(last.to_string()),
+                    _ => Next::End,
+                };
+                (keys, next)
+            }
+        };
+        let row = |key| Row::new("{}".into(), Some(Key::Number(key)));
+        let rows = keys.into_iter().map(row).collect();
+        Page { rows, null_rows: 0, total: Some(self.rows.len() as u64), next }
+    }
+}
+
+fn numbers(rows: &Rows) -> Vec<i128> {
+    let number = |row: &Row| match row.key() {
+        Some(Key::Number(number)) => *number,
+        other => panic!("{other:?}"),
+    };
+    rows.rows().iter().map(number).collect()
+}
+
+/// What a scan delivered, and how it ended.
+struct Run {
+    delivered: Vec<i128>,
+    report: Report,
+}
+
+/// Scans the model to the end. `before` writes, told how many requests were made.
+fn scan(
+    query: Query,
+    model: &mut Model,
+    mut before: impl FnMut(&mut Model, usize),
+    newest_first: bool,
+) -> Run {
+    let mut scan = Scan::new(query);
+    let mut flights: Vec<Ask> = Vec::new();
+    let mut delivered = Vec::new();
+    let mut requests = 0;
+    loop {
+        match scan.step() {
+            Step::Ask(ask) => flights.push(ask),
+            Step::Rows(rows) => delivered.extend(numbers(&rows)),
+            Step::Wait => {
+                let at = if newest_first { flights.len() - 1 } else { 0 };
+                let ask = flights.remove(at);
+                before(model, requests);
+                requests += 1;
+                assert!(requests < 1_000, "the scan does not end");
+                scan.answer(ask.id(), model.page(&ask.place, ask.rows as usize));
+            }
+            Step::Done => return Run { delivered, report: scan.report().clone() },
+            Step::Failed { .. } => panic!("nothing has failed"),
+        }
+    }
+}
+
+/// The rows that are missing and the rows that came twice.
+fn wrong(model: &Model, delivered: &[i128]) -> (usize, usize) {
+    let once: BTreeSet<_> = delivered.iter().copied().collect();
+    (model.owed.difference(&once).count(), delivered.len() - once.len())
+}
+
+fn offset(page: u32, ahead: usize) -> Query {
+    let query = Query::new(JUMPCLOUD_V1, "http://h/".parse().unwrap()).unwrap();
+    query.page_size(page).unwrap().prefetch(ahead)
+}
+
+/// Every write of 1 to 3 rows at every place of a collection of seven.
+fn all_writes() -> Vec<Write> {
+    let bursts = 1..=3;
+    bursts
+        .flat_map(|burst| {
+            let deletes = (0..7).map(move |rank| Write::Delete { rank, burst });
+            let inserts = (0..=7).map(move |rank| Write::Insert { rank, burst });
+            deletes.chain(inserts)
+        })
+        .collect()
+}
+
+/// Runs `check` for every placement of up to two writes in the first `gaps` gaps between requests.
+fn every_placement(gaps: usize, mut check: impl FnMut(&[(usize, Write)])) {
+    let writes = all_writes();
+    check(&[]);
+    for first_gap in 1..=gaps {
+        for &first in &writes {
+            check(&[(first_gap, first)]);
+            for second_gap in first_gap..=gaps {
+                for &second in &writes {
+                    check(&[(first_gap, first), (second_gap, second)]);
+                }
+            }
+        }
+    }
+}
+
+/// Scans seven rows with these writes, and says what is wrong with what it delivered.
+fn scan_seven(query: Query, writes: &[(usize, Write)], newest_first: bool) -> (usize, usize, Run) {
+    let mut model = Model::new(7);
+    let apply = |model: &mut Model, request| {
+        for (_, write) in writes.iter().filter(|(gap, _)| *gap == request) {
+            model.write(*write);
+        }
+    };
+    let run = scan(query, &mut model, apply, newest_first);
+    let (missing, twice) = wrong(&model, &run.delivered);
+    (missing, twice, run)
+}
+
+/// The requests that a quiet scan of seven rows makes at most, and a few more.
+const GAPS: usize = 9;
+
+#[test]
+fn no_placement_of_two_writes_hides_or_repeats_an_owed_row() {
+    for page in [2, 3] {
+        for descending in [false, true] {
+            let query = offset(page, 0);
+            let query = if descending { query.sort("-_id").unwrap() } else { query };
+            every_placement(GAPS, |writes| {
+                let (missing, twice, run) = scan_seven(query.clone(), writes, false);
+                assert_eq!((missing, twice), (0, 0), "pages of {page}: {writes:?}");
+                assert_eq!(run.report.outcome(), Some(&Outcome::Complete), "{writes:?}");
+            });
+        }
+    }
+}
+
+#[test]
+fn nor_when_pages_are_fetched_ahead_and_arrive_in_reverse() {
+    for page in [2, 3] {
+        every_placement(6, |writes| {
+            let (missing, twice, run) = scan_seven(offset(page, 2), writes, true);
+            assert_eq!((missing, twice), (0, 0), "pages of {page}: {writes:?}");
+            assert_eq!(run.report.outcome(), Some(&Outcome::Complete), "{writes:?}");
+        });
+    }
+}
+
+/// The textbook loop: rank plus what came, until a page is short.
+fn plain_offset(model: &mut Model, page: usize, writes: &[(usize, Write)]) -> Vec<i128> {
+    let mut delivered = Vec::new();
+    for request in 0.. {
+        for (_, write) in writes.iter().filter(|(gap, _)| *gap == request) {
+            model.write(*write);
+        }
+        let rows = model.rows.iter().skip(delivered.len()).take(page);
+        let before = delivered.len();
+        delivered.extend(rows);
+        if delivered.len() - before < page {
+            break;
+        }
+    }
+    delivered
+}
+
+/// Anchored pages that end at a covering page without new rows, as if that were the end.
+fn ends_at_a_barren_page(model: &mut Model, page: usize, writes: &[(usize, Write)]) -> Vec<i128> {
+    let mut delivered: Vec<i128> = Vec::new();
+    let (mut skip, mut back) = (0, page - 1);
+    for request in 0..1_000 {
+        for (_, write) in writes.iter().filter(|(gap, _)| *gap == request) {
+            model.write(*write);
+        }
+        let rows: Vec<i128> = model.rows.iter().skip(skip).take(page).copied().collect();
+        let last = delivered.last().copied().unwrap_or(0);
+        if skip > 0 && rows.first().is_none_or(|first| *first > last) {
+            skip = skip.saturating_sub(back);
+            back *= 2;
+            continue;
+        }
+        let new = rows.iter().filter(|row| **row > last).copied();
+        let before = delivered.len();
+        delivered.extend(new);
+        if delivered.len() == before {
+            break;
+        }
+        (skip, back) = (skip + rows.len() - 1, page - 1);
+    }
+    delivered
+}
+
+/// The controls: the same judge finds fault with what is known to be wrong.
+#[test]
+fn plain_offset_and_the_barren_page_rule_lose_rows_in_the_same_model() {
+    let judge = |control: fn(&mut Model, usize, &[(usize, Write)]) -> Vec<i128>| {
+        let (mut missed, mut repeated) = (0, 0);
+        every_placement(4, |writes| {
+            let mut model = Model::new(7);
+            let delivered = control(&mut model, 3, writes);
+            let (missing, twice) = wrong(&model, &delivered);
+            missed += usize::from(missing > 0);
+            repeated += usize::from(twice > 0);
+        });
+        (missed, repeated)
+    };
+    assert_eq!(judge(plain_offset), (4_370, 5_045));
+    assert_eq!(judge(ends_at_a_barren_page), (3_838, 0));
+}
+
+#[test]
+fn a_quiet_scan_costs_one_row_a_page_and_one_fence() {
+    for (rows, page, requests) in
+        [(0, 100, 2), (1, 100, 2), (100, 100, 2), (101, 100, 3), (10_000, 100, 102), (7, 2, 7)]
+    {
+        let mut model = Model::new(rows);
+        let mut made = 0;
+        let run = scan(offset(page, 0), &mut model, |_, _| made += 1, false);
+        assert_eq!(run.delivered.len() as i128, rows);
+        assert_eq!(made, requests, "{rows} rows in pages of {page}");
+        assert_eq!(run.report.shifts_repaired(), 0);
+        assert_eq!(run.report.duplicates_dropped(), 0);
+    }
+}
+
+#[test]
+fn a_tail_that_keeps_growing_does_not_keep_the_scan_alive() {
+    for growth in [1, 50, 100, 1_000] {
+        let mut model = Model::new(2_000);
+        let mut made = 0;
+        let grow = |model: &mut Model, request| {
+            made = request + 1;
+            let rank = model.rows.len();
+            let burst = if request == 0 { 0 } else { growth };
+            model.write(Write::Insert { rank, burst });
+        };
+        let run = scan(offset(100, 0), &mut model, grow, false);
+        assert_eq!(wrong(&model, &run.delivered), (0, 0));
+        assert!(made < 22 + 20, "{made} requests while {growth} rows were added before each");
+    }
+}
+
+#[test]
+fn a_kill_behind_any_row_resumes_with_the_next() {
+    for query in [offset(3, 0), offset(3, 0).sort("-_id").unwrap(), cursored(3)] {
+        let mut whole = Model::new(20);
+        let all = scan(query.clone(), &mut whole, |_, _| (), false).delivered;
+        for kill in 0..all.len() {
+            let mut model = Model::new(20);
+            let (mut delivered, mut here) = (Vec::new(), None);
+            let mut first = Scan::new(query.clone());
+            while delivered.len() <= kill {
+                match first.step() {
+                    Step::Ask(ask) => {
+                        first.answer(ask.id(), model.page(&ask.place, ask.rows as usize));
+                    }
+                    Step::Rows(rows) => {
+                        let take = (kill + 1 - delivered.len()).min(rows.rows().len());
+                        delivered.extend(&numbers(&rows)[..take]);
+                        here = Some(rows.checkpoint_after(take));
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+            // Rows behind the scan and the next row vanish while it is down.
+            model.write(Write::Delete { rank: kill / 2, burst: 1 });
+            let here = Checkpoint::from_json(&here.unwrap().to_json(), &query).unwrap();
+            let mut second = Scan::resume(query.clone(), here);
+            loop {
+                match second.step() {
+                    Step::Ask(ask) => {
+                        second.answer(ask.id(), model.page(&ask.place, ask.rows as usize));
+                    }
+                    Step::Rows(rows) => delivered.extend(numbers(&rows)),
+                    Step::Done => break,
+                    other => panic!("{other:?}"),
+                }
+            }
+            assert_eq!(wrong(&model, &delivered), (0, 0), "killed behind row {kill}");
+            assert_eq!(second.report().rows(), delivered.len() as u64);
+            assert!(second.checkpoint().unwrap().is_complete());
+        }
+    }
+}
+
+fn cursored(page: u32) -> Query {
+    Query::new(IXON, "http://h/".parse().unwrap()).unwrap().page_size(page).unwrap()
+}
+
+#[test]
+fn pages_that_are_too_heavy_shrink_and_lose_nothing() {
+    for (query, heavier_than) in [(offset(100, 0), 10), (offset(100, 3), 3), (cursored(100), 2)] {
+        let mut model = Model::new(300);
+        let mut scan = Scan::new(query);
+        let mut flights = VecDeque::new();
+        let mut delivered = Vec::new();
+        loop {
+            match scan.step() {
+                Step::Ask(ask) => flights.push_back(ask),
+                Step::Rows(rows) => {
+                    delivered.extend(numbers(&rows));
+                    model.write(Write::Delete { rank: delivered.len() / 2, burst: 1 });
+                }
+                Step::Wait => {
+                    let ask: Ask = flights.pop_front().unwrap();
+                    if ask.rows > heavier_than {
+                        assert!(scan.too_heavy(ask.id(), None), "{ask:?}");
+                    } else {
+                        scan.answer(ask.id(), model.page(&ask.place, ask.rows as usize));
+                    }
+                }
+                Step::Done => break,
+                Step::Failed { .. } => panic!("nothing has failed"),
+            }
+        }
+        assert_eq!(wrong(&model, &delivered), (0, 0));
+    }
+}
+
+/// Answers by a function of the place and the limit instead of a model.
+fn scan_of(query: Query, answer: impl Fn(&Place, usize, usize) -> Page) -> (Vec<i128>, Report) {
+    let mut scan = Scan::new(query);
+    let mut delivered = Vec::new();
+    for request in 0..20_000 {
+        match scan.step() {
+            Step::Ask(ask) => scan.answer(ask.id(), answer(&ask.place, ask.rows as usize, request)),
+            Step::Rows(rows) => delivered.extend(numbers(&rows)),
+            Step::Done => return (delivered, scan.report().clone()),
+            other => panic!("{other:?}"),
+        }
+    }
+    panic!("the scan does not end")
+}
+
+fn inconsistency(report: &Report) -> &Inconsistency {
+    match report.outcome() {
+        Some(Outcome::Inconsistent(why)) => why,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_api_that_ignores_offset_sort_or_direction_is_inconsistent() {
+    let model = Model::new(300);
+    let first_page = |_: &Place, limit, _| {
+        model.page(&Place::Rank { skip: 0, order: Order::Ascending }, limit)
+    };
+    let (delivered, report) = scan_of(offset(100, 0), |place, limit, request| match place {
+        Place::Rank { order: Order::Descending, .. } => model.page(place, limit),
+        _ => first_page(place, limit, request),
+    });
+    assert_eq!(delivered.len(), 100);
+    assert!(matches!(inconsistency(&report), Inconsistency::NoProgress { .. }));
+
+    let (_, report) = scan_of(offset(100, 0), first_page);
+    assert_eq!(inconsistency(&report), &Inconsistency::ReverseIgnored);
+
+    let (delivered, report) = scan_of(offset(100, 0), |place, limit, _| {
+        let mut page = model.page(place, limit);
+        page.rows.swap(3, 4);
+        page
+    });
+    assert_eq!(delivered, []);
+    assert!(matches!(inconsistency(&report), Inconsistency::KeysNotIncreasing { .. }));
+}
+
+#[test]
+fn pages_that_go_round_in_a_circle_of_any_length_end_the_scan() {
+    for circle in [2, 3, 7, 40] {
+        let model = Model::new(10_000);
+        let (delivered, report) = scan_of(offset(100, 0), |place, limit, _| match place {
+            Place::Rank { skip, order: Order::Ascending } => {
+                let skip = skip % (99 * circle);
+                model.page(&Place::Rank { skip, order: Order::Ascending }, limit)
+            }
+            _ => model.page(place, limit),
+        });
+        assert_eq!(delivered.len() as u64, 99 * circle + 1);
+        assert!(matches!(inconsistency(&report), Inconsistency::NoProgress { .. }));
+    }
+}
+
+#[test]
+fn a_cursor_or_a_page_that_repeats_is_inconsistent_and_delivered_once() {
+    for circle in [2, 3, 500] {
+        let model = Model::new(10_000);
+        let turn = circle as i128 * 10;
+        let (delivered, report) = scan_of(cursored(10), |place, limit, _| {
+            let mut page = model.page(place, limit);
+            if let Next::Cursor(cursor) = &page.next {
+                if cursor.parse::<i128>().unwrap() == turn * APART {
+                    page.next = Next::Cursor((10 * APART).to_string());
+                }
+            }
+            page
+        });
+        assert_eq!(delivered.len(), circle * 10);
+        assert_eq!(wrong(&model, &delivered).1, 0, "no row twice");
+        assert!(matches!(
+            inconsistency(&report),
+            Inconsistency::CursorRepeats { .. } | Inconsistency::PageRepeats { .. }
+        ));
+    }
+    // The position is ignored, but every cursor is a fresh one.
+    let model = Model::new(100);
+    let (delivered, report) = scan_of(cursored(10), |_, limit, request| {
+        let page = model.page(&Place::After(None), limit);
+        Page { next: Next::Cursor(format!("fresh {request}")), ..page }
+    });
+    assert_eq!(delivered.len(), 10);
+    assert!(matches!(inconsistency(&report), Inconsistency::PageRepeats { .. }));
+}
+
+#[test]
+fn empty_and_short_pages_never_end_a_scan() {
+    let empty = Page { total: Some(0), ..Page::default() };
+    // Every single request answered with an empty page and a wrong total, once each.
+    for fault in 0..12 {
+        let model = Model::new(500);
+        let (delivered, report) = scan_of(offset(100, 0), |place, limit, request| {
+            if request == fault { empty.clone() } else { model.page(place, limit) }
+        });
+        assert_eq!(wrong(&model, &delivered), (0, 0), "request {fault}");
+        assert_eq!(report.outcome(), Some(&Outcome::Complete), "request {fault}");
+    }
+    // Every page is cut to three rows.
+    let model = Model::new(50);
+    let (delivered, report) =
+        scan_of(offset(100, 0), |place, limit, _| model.page(place, limit.min(3)));
+    assert_eq!(wrong(&model, &delivered), (0, 0));
+    assert_eq!(report.outcome(), Some(&Outcome::Complete));
+    // A cursor list may have empty pages in the middle.
+    let model = Model::new(50);
+    let (delivered, _) = scan_of(cursored(10), |place, limit, request| {
+        let page = model.page(place, limit);
+        match (request % 3, place) {
+            (1, Place::After(cursor)) => Page {
+                next: Next::Cursor(format!("{:>40}", cursor.as_deref().unwrap_or("0"))),
+                ..Page::default()
+            },
+            _ => page,
+        }
+    });
+    assert_eq!(delivered.len(), 50);
+}
+
+#[test]
+fn rows_that_the_api_counts_and_hides_are_walked_past_and_told() {
+    let model = Model::new(300);
+    let hide = |from: i128, to: i128| {
+        move |page: &mut Page| {
+            page.rows.retain(|row| {
+                !matches!(row.key(), Some(Key::Number(key)) if (from..to).contains(&(key / APART)))
+            });
+        }
+    };
+    for (from, to, outcome) in [
+        (50, 60, Outcome::Complete),
+        (50, 140, Outcome::Complete),
+        (50, 190, Outcome::BestEffort),
+    ] {
+        let hide = hide(from, to);
+        let (delivered, report) = scan_of(offset(100, 0), |place, limit, _| {
+            let mut page = model.page(place, limit);
+            hide(&mut page);
+            page
+        });
+        assert_eq!(delivered.len() as i128, 300 - (to - from), "hidden: {from}..{to}");
+        assert_eq!(report.outcome(), Some(&outcome), "hidden: {from}..{to}");
+    }
+}
+
+#[test]
+fn after_a_failure_the_scan_goes_on_at_the_same_row() {
+    for ahead in [0, 3] {
+        for fails in 0..8 {
+            let model = Model::new(500);
+            let mut scan = Scan::new(offset(100, ahead));
+            let mut flights = VecDeque::new();
+            let (mut delivered, mut requests, mut failed) = (Vec::new(), 0, 0);
+            loop {
+                match scan.step() {
+                    Step::Ask(ask) => flights.push_back(ask),
+                    Step::Rows(rows) => delivered.extend(numbers(&rows)),
+                    Step::Wait => {
+                        let ask: Ask = flights.pop_front().unwrap();
+                        if requests == fails {
+                            scan.failed(ask.id());
+                        } else {
+                            scan.answer(ask.id(), model.page(&ask.place, ask.rows as usize));
+                        }
+                        requests += 1;
+                    }
+                    Step::Failed { .. } => {
+                        failed += 1;
+                        scan.retry_failed();
+                    }
+                    Step::Done => break,
+                }
+            }
+            assert_eq!(wrong(&model, &delivered), (0, 0), "request {fails} failed");
+            assert!(failed <= 1);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn random_writes_neither_hide_nor_repeat_an_owed_row(
+        page in 2..12_u32,
+        ahead in 0..5_usize,
+        newest_first: bool,
+        descending: bool,
+        script in proptest::collection::vec((0..5_u8, 0..70_usize, 1..6_usize), 60),
+    ) {
+        let query = offset(page, ahead);
+        let query = if descending { query.sort("-_id").unwrap() } else { query };
+        let mut model = Model::new(60);
+        let write = |model: &mut Model, request: usize| {
+            if request == 0 {
+                return;
+            }
+            match script.get(request) {
+                Some(&(0, rank, burst)) => model.write(Write::Delete { rank, burst }),
+                Some(&(1, rank, burst)) => model.write(Write::Insert { rank, burst }),
+                Some(&(2, _, burst)) => {
+                    let rank = model.rows.len();
+                    model.write(Write::Insert { rank, burst });
+                }
+                _ => {}
+            }
+        };
+        let run = scan(query, &mut model, write, newest_first);
+        prop_assert_eq!(wrong(&model, &run.delivered), (0, 0));
+        prop_assert_eq!(run.report.outcome(), Some(&Outcome::Complete));
+    }
+}
