@@ -1,1 +1,385 @@
-fn main(){}
+//! Export a whole collection of a paged REST API, every row exactly once.
+//!
+//! Run: `cargo run --release --example export` (see `--help`).
+
+#[path = "export/ending.rs"]
+mod ending;
+#[path = "export/options.rs"]
+mod options;
+#[path = "export/output.rs"]
+mod output;
+#[path = "export/say.rs"]
+mod say;
+#[path = "export/wire.rs"]
+mod wire;
+
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use clap::Parser;
+use http_body_util::Full;
+use pagination::{Checkpoint, Pages, Query, Report};
+use retry_layer::{CollectLayer, Collected, Key, RetryLayer};
+use retry_policy::Policy;
+use simulated_api::{Server, SimulatedApi};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+use tower::ServiceBuilder;
+use tower::util::BoxCloneService;
+
+use ending::{Ending, Kind};
+use options::Options;
+use output::{CheckpointFile, Output};
+use say::{Say, count};
+use wire::Wire;
+
+/// After a signal, a run that cannot end by itself is ended; the checkpoint is valid at any moment.
+const LAST_MOMENT: Duration = Duration::from_secs(3);
+
+type Client =
+    BoxCloneService<http::Request<Full<Bytes>>, http::Response<Collected>, retry_layer::BoxError>;
+
+fn main() -> ExitCode {
+    let options = match Options::try_parse() {
+        Ok(options) => options,
+        Err(error) => {
+            let _ = error.print();
+            if !error.use_stderr() {
+                return ExitCode::SUCCESS; // --help
+            }
+            let text = error.to_string();
+            let what = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+            let ending = Ending::usage(what);
+            if let Some(path) = report_of(std::env::args()) {
+                let _ = write_report(&path, &ending, None, 0);
+            }
+            return ending.kind.exit_code();
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    match runtime {
+        Ok(runtime) => {
+            let code = runtime.block_on(run(&options));
+            runtime.shutdown_background();
+            code
+        }
+        Err(error) => {
+            eprintln!("gave up: no runtime: {error}");
+            Kind::GaveUp.exit_code()
+        }
+    }
+}
+
+/// The report's path on a command line that is wrong otherwise.
+fn report_of(arguments: impl Iterator<Item = String>) -> Option<PathBuf> {
+    let mut arguments = arguments.skip(1);
+    while let Some(argument) = arguments.next() {
+        if argument == "--report" {
+            return arguments.next().map(PathBuf::from);
+        }
+        if let Some(path) = argument.strip_prefix("--report=") {
+            return Some(path.into());
+        }
+    }
+    None
+}
+
+fn write_report(
+    path: &Path,
+    ending: &Ending,
+    scan: Option<&Report>,
+    requests: u64,
+) -> std::io::Result<()> {
+    std::fs::write(path, format!("{:#}\n", ending.report(scan, requests)))
+}
+
+async fn run(options: &Options) -> ExitCode {
+    let log = options.log.as_ref().map(|path| OpenOptions::new().create(true).append(true).open(path));
+    let (log, log_error) = match log.transpose() {
+        Ok(log) => (log, None),
+        Err(error) => (None, Some(error)),
+    };
+    let say = Arc::new(Say::new(log, options.secrets()));
+    let sent = Arc::new(AtomicU64::new(0));
+    let mut done = Done::default();
+    let mut ending = match log_error {
+        Some(error) => Ending::usage(format!("--log cannot be opened: {error}")),
+        None => match export(options, &say, &sent, &mut done).await {
+            Ok(ending) | Err(ending) => ending,
+        },
+    };
+    say.hide(options.key_text());
+    ending.what = say.clean(&ending.what);
+    let requests = sent.load(Ordering::Relaxed);
+    say.finish();
+    for line in ending.lines().iter().chain(&done.lines) {
+        say.line(line);
+    }
+    if ending.kind != Kind::Complete {
+        say.log("error", &ending.lines().join("; "));
+    }
+    if let Some(path) = &options.report {
+        if let Err(error) = write_report(path, &ending, done.scan.as_ref(), requests) {
+            say.line(&format!("the report cannot be written: {error}"));
+            return Kind::Usage.exit_code();
+        }
+    }
+    ending.kind.exit_code()
+}
+
+/// What a run has to tell beside its ending.
+#[derive(Default)]
+struct Done {
+    scan: Option<Report>,
+    lines: Vec<String>,
+}
+
+/// The whole run. `Err` is an ending before anything was sent.
+async fn export(
+    options: &Options,
+    say: &Arc<Say>,
+    sent: &Arc<AtomicU64>,
+    done: &mut Done,
+) -> Result<Ending, Ending> {
+    let started = Instant::now();
+    let query = options.query().map_err(Ending::usage)?;
+    let policy = options.policy().map_err(Ending::usage)?;
+    let headers = options.headers().map_err(Ending::usage)?;
+    if let Some(path) = &options.report {
+        let open = OpenOptions::new().create(true).append(true).open(path);
+        open.map_err(|error| Ending::usage(format!("--report cannot be opened: {error}")))?;
+    }
+    let embedded = match options.url {
+        None => Some(Embedded::start(options).await.map_err(|error| {
+            Ending::new(Kind::GaveUp, format!("the embedded API cannot be started: {error}"))
+        })?),
+        Some(_) => None,
+    };
+    let key = options.key().or_else(|| embedded.as_ref().map(|api| Key::file(api.key_file.path())));
+    let credential = key.map(|key| options.credential(key)).transpose().map_err(Ending::usage)?;
+
+    let is_https = options.url.as_ref().is_some_and(|url| url.starts_with("https:"));
+    let address = embedded.as_ref().and_then(|api| api.server.address().to_string().parse().ok());
+    let wire = Wire::new(is_https, headers, address, Arc::clone(sent)).map_err(Ending::usage)?;
+    let mut retry = RetryLayer::new(policy)
+        .budget(options.budget.budget().map(Arc::new))
+        .attempt_timeout(options.attempt_timeout)
+        .observe({
+            let (say, options_key) = (Arc::clone(say), options.key_text());
+            move |event| {
+                say.hide(options_key.clone());
+                say.attempt(event);
+            }
+        });
+    if let Some(credential) = credential {
+        retry = retry.credential(credential);
+    }
+    let client = ServiceBuilder::new().layer(retry).layer(CollectLayer::new()).service(wire);
+    let client = BoxCloneService::new(client);
+
+    let (mut output, checkpoint, from) = open_output(options, &query)?;
+    let mut pages = match from.clone() {
+        Some(from) => Pages::from_checkpoint(client, query, from),
+        None => Pages::new(client, query),
+    };
+    let mut delivered = embedded.as_ref().map(|_| Vec::new());
+    let interrupted = watch_signals(options);
+    let delivering = delivered.as_mut();
+    let mut ending =
+        read(&mut pages, &mut output, checkpoint.as_ref(), delivering, interrupted, say, &policy)
+            .await;
+    if let Err(error) = output.finish() {
+        ending = unwritable(&error);
+    }
+    let report = pages.report().clone();
+    if let (Some(api), Some(keys)) = (&embedded, &delivered) {
+        let last = from.as_ref().and_then(Checkpoint::last_key).map(ToString::to_string);
+        let is_descending = options.sort.as_ref().is_some_and(|field| field.starts_with('-'));
+        done.lines.push(summary(&report, started.elapsed()));
+        done.lines.push(prove(&api.api, last.filter(|_| !is_descending), keys, &mut ending));
+    } else {
+        done.lines.push(summary(&report, started.elapsed()));
+    }
+    done.scan = Some(report);
+    Ok(ending)
+}
+
+/// The output, new or gone on with, and the checkpoint's file. Nothing is touched before all is well.
+fn open_output(
+    options: &Options,
+    query: &Query,
+) -> Result<(Output, Option<CheckpointFile>, Option<Checkpoint>), Ending> {
+    let Some(out) = &options.out else { return Ok((Output::stdout(), None, None)) };
+    let file = options.checkpoint.as_ref().map(|path| CheckpointFile::at(path));
+    let mut found = None;
+    if let Some(file) = &file {
+        found = file.read(query).map_err(Ending::usage)?;
+        file.try_write()
+            .map_err(|error| Ending::usage(format!("--checkpoint cannot be written: {error}")))?;
+    }
+    let output = match &found {
+        Some(found) => found.reopen(out).map_err(Ending::usage)?,
+        None => Output::create(out, file.is_some())
+            .map_err(|error| Ending::usage(format!("--out cannot be opened: {error}")))?,
+    };
+    Ok((output, file, found.map(|found| found.checkpoint)))
+}
+
+fn unwritable(error: &std::io::Error) -> Ending {
+    Ending::new(Kind::GaveUp, format!("the output cannot be written: {error}"))
+}
+
+/// Reads page after page until the end, a failure or a signal.
+async fn read(
+    pages: &mut Pages<Client, Full<Bytes>, Collected>,
+    output: &mut Output,
+    checkpoint: Option<&CheckpointFile>,
+    mut delivered: Option<&mut Vec<String>>,
+    interrupted: oneshot::Receiver<&'static str>,
+    say: &Say,
+    policy: &Policy,
+) -> Ending {
+    let save = |here: &Checkpoint, output: &mut Output| match checkpoint {
+        Some(file) => file.write(here, output).map_err(|error| {
+            Ending::new(Kind::GaveUp, format!("the checkpoint cannot be written: {error}"))
+        }),
+        None => Ok(()),
+    };
+    let mut interrupted = interrupted;
+    loop {
+        let rows = tokio::select! {
+            biased;
+            Ok(signal) = &mut interrupted => {
+                let again = if checkpoint.is_some() { "; run it again to go on" } else { "" };
+                return Ending::new(Kind::GaveUp, format!("interrupted by {signal}{again}"));
+            }
+            rows = pages.next() => rows,
+        };
+        let saved = match rows {
+            Some(Ok(rows)) => {
+                if let Err(error) = output.write(&rows) {
+                    return unwritable(&error);
+                }
+                if let Some(delivered) = &mut delivered {
+                    let keys = rows.rows().iter().filter_map(|row| row.key());
+                    delivered.extend(keys.map(ToString::to_string));
+                }
+                say.rows(pages.report().rows(), pages.report().totals().1);
+                save(&rows.checkpoint(), output)
+            }
+            Some(Err(error)) => return Ending::of_error(&error, policy, say),
+            None => {
+                let saved = pages.checkpoint().map_or(Ok(()), |here| save(here, output));
+                let ending = Ending::of_outcome(pages.report().outcome());
+                return saved.err().unwrap_or(ending);
+            }
+        };
+        if let Err(ending) = saved {
+            return ending;
+        }
+    }
+}
+
+/// Hears of SIGINT and SIGTERM. A run that still blocks a moment later, in a full pipe for one, is
+/// ended by force.
+fn watch_signals(options: &Options) -> oneshot::Receiver<&'static str> {
+    let (tell, interrupted) = oneshot::channel();
+    let report = options.report.clone();
+    tokio::spawn(async move {
+        let (Ok(mut interrupt), Ok(mut terminate)) =
+            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+        else {
+            return std::future::pending().await; // Without a handler the signal ends the process.
+        };
+        let name = tokio::select! {
+            _ = interrupt.recv() => "SIGINT",
+            _ = terminate.recv() => "SIGTERM",
+        };
+        let _ = tell.send(name);
+        tokio::time::sleep(LAST_MOMENT).await;
+        let ending = Ending::new(Kind::GaveUp, format!("interrupted by {name} while it was writing"));
+        if let Some(path) = report {
+            let _ = write_report(&path, &ending, None, 0);
+        }
+        std::process::exit(4);
+    });
+    interrupted
+}
+
+/// The simulated API in this process.
+struct Embedded {
+    api: SimulatedApi,
+    server: Server,
+    key_file: tempfile::NamedTempFile,
+}
+
+impl Embedded {
+    /// Faults, writes and a rotated key, all by the seed.
+    async fn start(options: &Options) -> std::io::Result<Self> {
+        let key_file = tempfile::NamedTempFile::new()?;
+        let first = options.key_text().unwrap_or_else(|| "embedded-key-1".into());
+        std::fs::write(key_file.path(), &first)?;
+        let mut builder = SimulatedApi::builder(options.api.simulated())
+            .rows(options.rows)
+            .key(first)
+            .faults_by_seed(options.seed)
+            .writes_by_seed(options.seed);
+        if options.key().is_none() {
+            let path = key_file.path().to_owned();
+            builder = builder.rotate_key(20, "embedded-key-2").on_rotation(move |key| {
+                let _ = std::fs::write(&path, key);
+            });
+        }
+        let api = builder.build();
+        let server = api.serve().await?;
+        Ok(Self { api, server, key_file })
+    }
+}
+
+/// What only the embedded API knows: whether every owed row was delivered once.
+fn prove(
+    api: &SimulatedApi,
+    from: Option<String>,
+    keys: &[String],
+    ending: &mut Ending,
+) -> String {
+    let proof = api.proof_after(from.as_deref(), keys);
+    if ending.kind == Kind::Complete && (proof.missing > 0 || proof.twice > 0) {
+        *ending = Ending::new(Kind::Inconsistent, "the proof has failed: this is a defect");
+    }
+    format!(
+        "  proof: {} rows owed, {} delivered once, {} missing, {} twice",
+        count(proof.owed as u64),
+        count(proof.once as u64),
+        count(proof.missing as u64),
+        count(proof.twice as u64),
+    )
+}
+
+fn summary(report: &Report, took: Duration) -> String {
+    format!(
+        "  {} rows in {} pages; {} retries, {:.1} s of waits; {} shifts repaired, \
+         {} duplicates dropped; {:.1} s{}",
+        count(report.rows()),
+        count(report.pages()),
+        count(report.retries()),
+        report.waited().as_secs_f64(),
+        count(report.shifts_repaired()),
+        count(report.duplicates_dropped()),
+        took.as_secs_f64(),
+        peak_memory().map_or_else(String::new, |mib| format!(", {mib} MiB of memory at most")),
+    )
+}
+
+/// The largest resident size of this process so far, in MiB, where the system tells.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
+    Some(kib.div_ceil(1024))
+}

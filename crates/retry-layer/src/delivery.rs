@@ -22,6 +22,12 @@ use crate::collect::CollectError;
 pub trait Deliver<E: ?Sized> {
     /// The delivery state behind an error.
     fn delivery(&self, error: &E) -> Delivery;
+
+    /// The error in words, for whoever observes the attempts.
+    fn words(&self, error: &E) -> Option<String> {
+        let _ = error;
+        None
+    }
 }
 
 /// Knows the errors of the table above, boxed or not, and looks through their sources.
@@ -31,18 +37,35 @@ pub struct KnownErrors;
 
 impl<E: 'static> Deliver<E> for KnownErrors {
     fn delivery(&self, error: &E) -> Delivery {
-        let any: &dyn Any = error;
-        let known: Option<&(dyn Error + 'static)> = None
-            .or_else(|| any.downcast_ref::<BoxError>().map(|boxed| &**boxed as _))
-            .or_else(|| any.downcast_ref::<Box<dyn Error>>().map(|boxed| &**boxed as _))
-            .or_else(|| any.downcast_ref::<CollectError>().map(|error| error as _))
-            .or_else(|| any.downcast_ref::<io::Error>().map(|error| error as _));
-        #[cfg(feature = "hyper-util")]
-        let known = known.or_else(|| {
-            any.downcast_ref::<hyper_util::client::legacy::Error>().map(|error| error as _)
-        });
-        known.map_or(Delivery::Unknown, of_chain)
+        known(error).map_or(Delivery::Unknown, of_chain)
     }
+
+    fn words(&self, error: &E) -> Option<String> {
+        let words: Vec<String> = chain(known(error)?).map(ToString::to_string).collect();
+        Some(words.join(": "))
+    }
+}
+
+/// The error behind a type that is known, boxed or not.
+fn known<E: 'static>(error: &E) -> Option<&(dyn Error + 'static)> {
+    let any: &dyn Any = error;
+    let known: Option<&(dyn Error + 'static)> = None
+        .or_else(|| any.downcast_ref::<BoxError>().map(|boxed| &**boxed as _))
+        .or_else(|| any.downcast_ref::<Box<dyn Error>>().map(|boxed| &**boxed as _))
+        .or_else(|| any.downcast_ref::<CollectError>().map(|error| error as _))
+        .or_else(|| any.downcast_ref::<io::Error>().map(|error| error as _));
+    #[cfg(feature = "hyper-util")]
+    let known = known.or_else(|| {
+        any.downcast_ref::<hyper_util::client::legacy::Error>().map(|error| error as _)
+    });
+    known
+}
+
+/// The error and its sources, at most 32: a chain that leads back to itself ends as well.
+fn chain<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    core::iter::successors(Some(error), |&error| error.source()).take(32)
 }
 
 /// A function from an error to its delivery state.
@@ -56,18 +79,9 @@ impl<E, F: Fn(&E) -> Delivery> Deliver<E> for OfFunction<F> {
 #[derive(Clone, Copy, Debug)]
 pub struct OfFunction<F>(pub(crate) F);
 
-/// The first error of the chain that says something decides.
+/// What the first error of the chain says that says anything.
 fn of_chain(error: &(dyn Error + 'static)) -> Delivery {
-    let mut next = Some(error);
-    // At most 32 errors deep: a chain that leads back to itself ends as well.
-    for _ in 0..32 {
-        let Some(error) = next else { break };
-        if let Some(delivery) = of_error(error) {
-            return delivery;
-        }
-        next = error.source();
-    }
-    Delivery::Unknown
+    chain(error).find_map(of_error).unwrap_or(Delivery::Unknown)
 }
 
 fn of_error(error: &(dyn Error + 'static)) -> Option<Delivery> {

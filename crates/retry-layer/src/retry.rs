@@ -23,6 +23,8 @@ pub struct Event<'a> {
     pub attempt: u32,
     /// What became of it.
     pub delivery: Delivery,
+    /// The error in words, where there was no answer.
+    pub error: Option<String>,
     /// Whether our own timeout cut it off.
     pub timed_out: bool,
     /// What comes next.

@@ -6,13 +6,13 @@
 //! | --- | --- | --- |
 //! | shrink | to a half | our choice: six steps from 100 rows to the floor |
 //! | floor | 2 rows | an anchored page needs one row more than its anchor |
-//! | growth | a tenth of the ceiling after 10 good pages | our choice |
-//! | after every shrink | twice as many good pages, at most 320 | our choice: a lasting limit is met rarely |
+//! | growth | a tenth of the ceiling after 4 good pages | our choice |
+//! | after every shrink | twice as many good pages, at most 256 | our choice: a lasting limit is met rarely |
 
 /// The smallest page that is asked for after a failure.
 const FLOOR: u32 = 2;
-const FIRST_GROWTH: u32 = 10;
-const LAST_GROWTH: u32 = 320;
+const FIRST_GROWTH: u32 = 4;
+const LAST_GROWTH: u32 = 256;
 
 #[derive(Debug)]
 pub(super) struct PageSize {
@@ -77,7 +77,7 @@ mod tests {
             size.succeeded();
             pages += 1;
         }
-        assert_eq!(pages, 320 * 10, "ten steps, each after 320 good pages");
+        assert_eq!(pages, 256 * 10, "ten steps, each after 256 good pages");
     }
 
     #[test]

@@ -280,11 +280,15 @@ where
         if let Some(record) = this.head.extensions.get::<Record>() {
             record.set(*this.run.attempts());
         }
-        if let Some(last) = this.run.attempts().iter().last() {
-            shared.tell(&Event {
+        if let (Some(observer), Some(last)) =
+            (&shared.config.observer, this.run.attempts().iter().last())
+        {
+            let error = answer.as_ref().and_then(|answer| answer.as_ref().err());
+            observer(&Event {
                 uri: &this.head.uri,
                 attempt: this.run.attempts().count(),
                 delivery: last.delivery(),
+                error: error.and_then(|error| shared.strategies.deliver().words(error)),
                 timed_out: answer.is_none(),
                 decision,
             });

@@ -9,7 +9,7 @@ use tower_service::Service;
 
 use super::layer::{Config, RetryLayer};
 use super::strategies::{Answer, Strategies};
-use super::{Event, ResponseFuture};
+use super::ResponseFuture;
 use crate::delivery::Deliver;
 use crate::replay::Replay;
 use crate::timer::Timer;
@@ -26,14 +26,6 @@ pub(super) struct Shared<W: Strategies> {
     pub(super) strategies: W,
     /// Where the budget's clock starts.
     pub(super) epoch: <W::Timer as Timer>::Instant,
-}
-
-impl<W: Strategies> Shared<W> {
-    pub(super) fn tell(&self, event: &Event<'_>) {
-        if let Some(observer) = &self.config.observer {
-            observer(event);
-        }
-    }
 }
 
 impl<S, W: Strategies + Clone> Retry<S, W> {

@@ -1,0 +1,187 @@
+//! How a run ended: exit code, message and report, always in agreement.
+
+use std::process::ExitCode;
+
+use http::StatusCode;
+use pagination::{Error, Outcome, Report};
+use retry_layer::BoxError;
+use retry_layer::collect::CollectError;
+use retry_policy::{Class, Delivery, Policy, StopReason, Stopped};
+use serde_json::{Value, json};
+
+use super::say::Say;
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Ending {
+    pub kind: Kind,
+    /// One line: what happened.
+    pub what: String,
+    /// The API's own words.
+    pub words: Option<String>,
+    /// What to do.
+    pub advice: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Complete,
+    Usage,
+    Permanent,
+    GaveUp,
+    Inconsistent,
+}
+
+impl Kind {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Usage => "usage",
+            Self::Permanent => "permanent",
+            Self::GaveUp => "gave_up",
+            Self::Inconsistent => "inconsistent",
+        }
+    }
+
+    pub fn exit_code(self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Complete => 0,
+            Self::Usage => 2,
+            Self::Permanent => 3,
+            Self::GaveUp => 4,
+            Self::Inconsistent => 5,
+        })
+    }
+}
+
+impl Ending {
+    pub fn new(kind: Kind, what: impl Into<String>) -> Self {
+        Self { kind, what: what.into(), words: None, advice: None }
+    }
+
+    pub fn usage(what: impl Into<String>) -> Self {
+        Self::new(Kind::Usage, what)
+    }
+
+    /// The scan is over by itself.
+    pub fn of_outcome(outcome: Option<&Outcome>) -> Self {
+        match outcome {
+            Some(Outcome::Complete) => Self::new(Kind::Complete, "every row was delivered exactly once"),
+            Some(Outcome::Inconsistent(why)) => Self {
+                advice: Some("ask the API's vendor: rows may be missing".into()),
+                ..Self::new(Kind::Inconsistent, why.to_string())
+            },
+            Some(Outcome::BestEffort) => {
+                let what = "the API counts rows that it does not show; \
+                            all that it shows were delivered, but that cannot be proved";
+                Self::new(Kind::Inconsistent, what)
+            }
+            _ => Self::new(Kind::Inconsistent, "the scan has no outcome"),
+        }
+    }
+
+    /// A page could not be had.
+    pub fn of_error(error: &Error<BoxError>, policy: &Policy, say: &Say) -> Self {
+        let stop = error.attempts().and_then(|attempts| attempts.stop_reason());
+        let tried = match error.attempts() {
+            Some(attempts) if attempts.count() > 1 => format!(" after {} attempts", attempts.count()),
+            _ => String::new(),
+        };
+        let (delivery, happened, body) = match error {
+            Error::Status { status, location, body, .. } => {
+                let mut happened = format!("the API answered {status}");
+                if let Some(location) = location {
+                    let target = location.split(['?', '#']).next().unwrap_or_default();
+                    happened = format!("{happened}, a redirect to {target} that is not followed");
+                }
+                (Delivery::Answered(status.as_u16()), happened, body.clone())
+            }
+            Error::Fetch { source, .. } => of_fetch(source),
+            Error::Body { source, .. } => of_fetch(source),
+            other => (Delivery::Answered(StatusCode::OK.as_u16()), other.to_string(), bytes::Bytes::new()),
+        };
+        let kind = match (stop, Class::of(delivery)) {
+            (
+                Some(
+                    StopReason::Permanent
+                    | StopReason::CredentialRefused
+                    | StopReason::NotRepeatable
+                    | StopReason::BodyNotKept,
+                ),
+                _,
+            ) => Kind::Permanent,
+            (Some(_), _) | (None, Some(Class::Network)) => Kind::GaveUp,
+            (None, _) => Kind::Permanent,
+        };
+        let why = match stop {
+            Some(reason) if kind == Kind::GaveUp => format!(": {reason}"),
+            Some(StopReason::CredentialRefused) => ": the key was refused".into(),
+            _ => String::new(),
+        };
+        let said = match error {
+            Error::Status { words, .. } | Error::NotAPage { words, .. } => words.as_ref(),
+            _ => None,
+        };
+        let words = match said {
+            Some(words) => Some(match words.field() {
+                Some(field) => format!("{} ({field})", words.message()),
+                None => words.message().to_owned(),
+            }),
+            None => Some(String::from_utf8_lossy(&body).trim().to_owned()),
+        };
+        Self {
+            kind,
+            what: say.clean(&format!("{happened}{tried}{why}")),
+            words: words.filter(|words| !words.is_empty()).map(|words| say.clean(&words)),
+            advice: Some(policy.profile().advice(delivery, &body).to_owned()),
+        }
+    }
+
+    /// The message, and what the report says of it.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = vec![format!("{}: {}", self.kind.name().replace('_', " "), self.what)];
+        lines.extend(self.words.as_ref().map(|words| format!("  the API says: {words}")));
+        lines.extend(self.advice.as_ref().map(|advice| format!("  what to do: {advice}")));
+        lines
+    }
+
+    pub fn report(&self, scan: Option<&Report>, requests: u64) -> Value {
+        let count = |count: fn(&Report) -> u64| scan.map_or(0, count);
+        let waited = scan.map_or(0, |scan| u64::try_from(scan.waited().as_millis()).unwrap_or(u64::MAX));
+        let reason = match &self.words {
+            Some(words) => format!("{}: {words}", self.what),
+            None => self.what.clone(),
+        };
+        json!({
+            "outcome": self.kind.name(),
+            "reason": reason,
+            "items": count(Report::rows),
+            "pages": count(Report::pages),
+            "requests": requests,
+            "retries": count(Report::retries),
+            "waited_ms": waited,
+            "shifts_repaired": count(Report::shifts_repaired),
+            "duplicates_dropped": count(Report::duplicates_dropped),
+        })
+    }
+}
+
+/// An error of the client: its delivery state and its innermost cause.
+fn of_fetch(source: &BoxError) -> (Delivery, String, bytes::Bytes) {
+    let mut cause: &(dyn std::error::Error + 'static) = &**source;
+    if cause.downcast_ref::<Stopped>().is_some() {
+        return (Delivery::Unknown, "no answer in time".into(), bytes::Bytes::new());
+    }
+    if let Some(CollectError::TooLarge { .. }) = cause.downcast_ref() {
+        return (Delivery::Answered(413), cause.to_string(), bytes::Bytes::new());
+    }
+    let outer = cause.to_string();
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    // `io::Error` prints "Connection refused (os error 111)": the words are enough.
+    let inner = cause.to_string();
+    let inner = inner.split(" (os error").next().unwrap_or_default().to_lowercase();
+    let what = if inner == outer { outer } else { format!("{outer}: {inner}") };
+    (Delivery::Unknown, format!("no answer: {what}"), bytes::Bytes::new())
+}
