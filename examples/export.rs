@@ -331,7 +331,7 @@ impl Embedded {
             .writes_by_seed(options.seed);
         if options.key().is_none() {
             let path = key_file.path().to_owned();
-            builder = builder.rotate_key(20, "embedded-key-2").on_rotation(move |key| {
+            builder = builder.rotate_key(5, "embedded-key-2").on_rotation(move |key| {
                 let _ = std::fs::write(&path, key);
             });
         }

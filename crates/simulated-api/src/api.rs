@@ -139,7 +139,7 @@ impl Builder {
         self.faults(move |asked| script.remove(&asked.number))
     }
 
-    /// One fault of every kind that a reader survives, in every hundred requests.
+    /// One fault of every kind that a reader survives, in every 128 requests.
     pub fn faults_by_seed(self, seed: u64) -> Self {
         let mut faults = Fault::by_seed(seed);
         self.faults(move |asked| faults(asked.number))

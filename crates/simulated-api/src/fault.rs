@@ -70,10 +70,10 @@ impl Fault {
         self
     }
 
-    /// The kinds that a reader survives, once each in every hundred requests, at places drawn by seed.
+    /// The kinds that a reader survives, once each in every 128 requests, at places drawn by seed.
     pub(crate) fn by_seed(seed: u64) -> impl FnMut(u64) -> Option<Self> + Send {
         /// Our choice: rare enough that most pages arrive at once.
-        const EVERY: u64 = 100;
+        const EVERY: u64 = 128;
         let mut random = fastrand::Rng::with_seed(seed);
         let mut places: Vec<(u64, Self)> = Vec::new();
         move |number| {

@@ -28,6 +28,9 @@ const STEPS_BACK: u32 = 200;
 const REPEATS: u32 = 2;
 /// How many pages beyond the total are looked through for hidden rows. Our choice.
 const PAGES_BEYOND: u64 = 10;
+/// The rows of the fence's request, and of the smaller one that follows when it was too heavy.
+const FENCE_ROWS: u32 = 4;
+const FENCE_ROWS_AFTER_A_FAILURE: u32 = 2;
 /// How often both orders must show no row at all before the collection counts as empty.
 const EMPTY_PAGES: u32 = 2;
 /// The same, when the API says that there are rows.
@@ -82,6 +85,10 @@ struct Window {
 #[derive(Debug)]
 struct Fence {
     id: u64,
+    /// The rows that are asked for: two or more, so that a server that ignores the direction gives
+    /// itself away.
+    rows: u32,
+    carried: Shrinkable,
     state: Option<State>,
     key: Option<Key>,
 }
@@ -105,7 +112,13 @@ impl Anchored {
             ahead: query.ahead(),
             next_id: 0,
             windows: VecDeque::new(),
-            fence: Fence { id: 0, state: None, key: None },
+            fence: Fence {
+                id: 0,
+                rows: FENCE_ROWS.min(query.rows_per_page()),
+                carried: Shrinkable::new(),
+                state: None,
+                key: None,
+            },
             last: None,
             rank: 0,
             at_last: true,
@@ -196,14 +209,15 @@ impl Anchored {
         self.next_id += 1;
         let id = self.next_id;
         if matches!(self.fence.state, Some(State::Wanted)) {
-            self.fence = Fence { id, state: Some(State::InFlight), key: self.fence.key.take() };
+            (self.fence.id, self.fence.state) = (id, Some(State::InFlight));
             let order = match self.order {
                 Order::Ascending => Order::Descending,
                 Order::Descending => Order::Ascending,
             };
-            // Two rows, so that a server that ignores the direction gives itself away.
             let place = Place::Rank { skip: 0, order };
-            return Some(Ask { id, place, rows: 2, shrinkable: None });
+            let rows = self.fence.rows;
+            let shrinkable = PageSize::can_shrink(rows).then_some(self.fence.carried);
+            return Some(Ask { id, place, rows, shrinkable });
         }
         if self.barren.pages > 0 && self.fence.state.is_some() {
             return None; // The fence may be what was reached.
@@ -423,6 +437,14 @@ impl Anchored {
     }
 
     pub(super) fn too_heavy(&mut self, id: u64, carried: Shrinkable) -> bool {
+        if self.fence.state.is_some() && self.fence.id == id {
+            if !PageSize::can_shrink(self.fence.rows) {
+                return false;
+            }
+            (self.fence.state, self.fence.carried) = (Some(State::Wanted), carried);
+            self.fence.rows = FENCE_ROWS_AFTER_A_FAILURE;
+            return true;
+        }
         let Some(window) = self.windows.iter_mut().find(|window| window.id == id) else {
             return false;
         };
