@@ -4,6 +4,8 @@ mod future;
 mod layer;
 mod service;
 mod strategies;
+#[cfg(test)]
+mod tests;
 
 pub use future::ResponseFuture;
 pub use layer::RetryLayer;

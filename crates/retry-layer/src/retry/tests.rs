@@ -1,0 +1,378 @@
+//! The layer on a paused clock: exact waits, exact calls, and what a dropped future gives back.
+
+use core::convert::Infallible;
+use core::num::NonZeroU32;
+use core::time::Duration;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use retry_policy::attempts::Record;
+use retry_policy::backoff::Backoff;
+use retry_policy::jitter::Jitter;
+use retry_policy::safety::Shrinkable;
+use retry_policy::{Attempts, Budget, Policy, StopReason, Stopped};
+use tokio::time::Instant;
+use tower::{Layer, Service, ServiceExt, service_fn};
+
+use super::*;
+use crate::collect::{CollectError, CollectLayer};
+use crate::replay::{SendOnce, TryClone};
+use crate::{BoxError, Credential, Key};
+
+const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+/// Waits of exactly 1, 2, 4, … s.
+fn policy(attempts: u32) -> retry_policy::policy::Builder {
+    let backoff = Backoff::exponential(secs(1), secs(1 << 20)).unwrap();
+    let attempts = NonZeroU32::new(attempts).unwrap();
+    Policy::builder()
+        .max_attempts(attempts)
+        .backoff(backoff)
+        .throttled(backoff)
+        .jitter(Jitter::None)
+}
+
+/// What a scripted service does with one call.
+#[derive(Clone, Copy)]
+enum Scripted {
+    Status(u16),
+    RetryAfter(u16, &'static str),
+    Hang,
+    Slow(u16, Duration),
+}
+
+use Scripted::{Hang, RetryAfter, Slow, Status};
+
+/// When each call arrived, and with which body and key.
+type Calls = Arc<Mutex<Vec<(Duration, String, Option<String>)>>>;
+
+/// A service that answers by script and then with 200.
+fn scripted(
+    script: &[Scripted],
+) -> (
+    Calls,
+    impl Service<
+        Request<String>,
+        Response = Response<()>,
+        Error = BoxError,
+        Future: Send,
+    > + Clone
+    + use<>,
+) {
+    let calls = Calls::default();
+    let began = Instant::now();
+    let script = Arc::new(Mutex::new(script.to_vec().into_iter()));
+    let seen = Arc::clone(&calls);
+    let service = service_fn(move |request: Request<String>| {
+        let key = request.headers().get("x-api-key").map(|key| key.to_str().unwrap().to_owned());
+        seen.lock().unwrap().push((began.elapsed(), request.into_body(), key));
+        let answer = script.lock().unwrap().next().unwrap_or(Status(200));
+        async move {
+            let mut response = Response::builder();
+            let status = match answer {
+                Status(status) => status,
+                RetryAfter(status, value) => {
+                    response = response.header("retry-after", value);
+                    status
+                }
+                Hang => core::future::pending().await,
+                Slow(status, after) => {
+                    tokio::time::sleep(after).await;
+                    status
+                }
+            };
+            Ok::<_, BoxError>(response.status(status).body(()).unwrap())
+        }
+    });
+    (calls, service)
+}
+
+fn times(calls: &Calls) -> Vec<u64> {
+    calls.lock().unwrap().iter().map(|(at, ..)| at.as_secs()).collect()
+}
+
+fn get() -> Request<String> {
+    Request::new("body".to_owned())
+}
+
+fn post() -> Request<String> {
+    Request::post("/").body("body".to_owned()).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn waits_as_the_policy_says_and_sends_the_same_body_again() {
+    let (calls, service) = scripted(&[Status(503), Status(500), Status(429)]);
+    let layer = RetryLayer::new(policy(5).build().unwrap());
+    let response = layer.layer(service).oneshot(get()).await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(times(&calls), [0, 1, 3, 7]);
+    assert!(calls.lock().unwrap().iter().all(|(_, body, _)| body == "body"));
+    assert_eq!(
+        Attempts::of(&response).to_string(),
+        "4 attempts: 503 (waited 1 s), 500 (waited 2 s), 429 (waited 4 s), 200; \
+         an earlier attempt may have been applied"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_success_is_passed_on_as_it_is() {
+    let (calls, service) = scripted(&[]);
+    let layer = RetryLayer::new(Policy::default());
+    let response = layer.layer(service).oneshot(get()).await.unwrap();
+    assert!(response.extensions().get::<Attempts>().is_none());
+    assert_eq!(Attempts::of(&response).count(), 1);
+    assert_eq!(calls.lock().unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn waits_exactly_as_long_as_the_server_asks_if_that_is_longer() {
+    let (calls, service) = scripted(&[RetryAfter(429, "30"), RetryAfter(503, "1")]);
+    let layer = RetryLayer::new(policy(5).build().unwrap());
+    layer.layer(service).oneshot(get()).await.unwrap();
+    assert_eq!(times(&calls), [0, 30, 32]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_deadline_covers_attempts_and_waits_and_the_next_attempt_gets_what_is_left() {
+    let (calls, service) = scripted(&[Slow(503, secs(3)), Hang]);
+    let policy = policy(9).deadline(secs(10)).build().unwrap();
+    let layer = RetryLayer::new(policy).attempt_timeout(secs(60));
+    let began = Instant::now();
+    let error = layer.layer(service).oneshot(get()).await.unwrap_err();
+    assert_eq!(times(&calls), [0, 4]);
+    assert_eq!(began.elapsed(), secs(10));
+    let stopped = error.downcast_ref::<Stopped>().unwrap();
+    assert_eq!(stopped.attempts().stop_reason(), Some(StopReason::Deadline { wait: secs(2) }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plain_layer_never_cuts_an_attempt_off() {
+    let (calls, service) = scripted(&[Slow(200, secs(3600))]);
+    let layer = RetryLayer::new(policy(9).deadline(secs(1)).build().unwrap());
+    let response = layer.layer(service).oneshot(get()).await.unwrap();
+    assert_eq!((response.status().as_u16(), calls.lock().unwrap().len()), (200, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn returns_the_last_response_when_the_budget_is_empty() {
+    let script = [Status(503); 64];
+    let (calls, service) = scripted(&script);
+    let budget = Arc::new(Budget::shed());
+    let layer = RetryLayer::new(policy(8).build().unwrap()).budget(Arc::clone(&budget));
+    let service = layer.layer(service);
+    service.clone().oneshot(get()).await.unwrap();
+    let response = service.oneshot(get()).await.unwrap();
+    // Seven retries, then the three tokens that are left.
+    assert_eq!(calls.lock().unwrap().len(), 8 + 4);
+    assert_eq!(Attempts::of(&response).stop_reason(), Some(StopReason::Budget));
+    assert_eq!(response.status(), 503);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paced_retry_waits_for_its_token_after_its_backoff() {
+    let budget = Arc::new(Budget::pace());
+    while budget.tokens() > 0 {
+        budget.take(Duration::ZERO).unwrap();
+    }
+    let (calls, service) = scripted(&[Status(503), Status(503)]);
+    let layer = RetryLayer::new(policy(5).build().unwrap()).budget(Arc::clone(&budget));
+    let response = layer.layer(service).oneshot(get()).await.unwrap();
+    assert_eq!(response.status(), 200);
+    // 1 s of backoff, then the first probe a second after the bucket was found empty; then 2 s of
+    // backoff, in which the second probe falls due.
+    assert_eq!(times(&calls), [0, 2, 4]);
+    assert_eq!(Attempts::of(&response).total_wait(), secs(4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_does_not_come_before_the_deadline_ends_the_request_with_its_last_answer() {
+    let budget = Arc::new(Budget::pace());
+    while budget.tokens() > 0 {
+        budget.take(Duration::ZERO).unwrap();
+    }
+    let (calls, service) = scripted(&[Status(503)]);
+    let policy = policy(5).deadline(Duration::from_millis(1500)).build().unwrap();
+    let layer = RetryLayer::new(policy).budget(budget);
+    let response = layer.layer(service).oneshot(get()).await.unwrap();
+    assert_eq!((response.status().as_u16(), calls.lock().unwrap().len()), (503, 1));
+    assert_eq!(Attempts::of(&response).stop_reason(), Some(StopReason::Budget));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_dropped_in_its_wait_gives_its_token_back_and_is_not_sent() {
+    let (calls, service) = scripted(&[Status(503), Status(503)]);
+    let budget = Arc::new(Budget::shed());
+    let layer = RetryLayer::new(policy(5).build().unwrap()).budget(Arc::clone(&budget));
+    let record = Record::new();
+    let mut request = get();
+    request.extensions_mut().insert(record.clone());
+    let call = layer.layer(service).oneshot(request);
+    assert!(tokio::time::timeout(Duration::from_millis(500), call).await.is_err());
+    assert_eq!(budget.tokens(), 10, "it was taken and given back");
+    tokio::time::sleep(secs(60)).await;
+    assert_eq!(calls.lock().unwrap().len(), 1);
+    assert_eq!(record.attempts().unwrap().count(), 1, "the record is filled in every case");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unsafe_request_is_repeated_only_where_it_was_not_processed() {
+    for (status, sent) in [(503, 1), (500, 1), (408, 1), (409, 1), (429, 2), (425, 2), (421, 2)] {
+        let (calls, service) = scripted(&[Status(status)]);
+        let layer = RetryLayer::new(policy(5).build().unwrap());
+        layer.layer(service).oneshot(post()).await.unwrap();
+        assert_eq!(calls.lock().unwrap().len(), sent, "{status}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_not_kept_is_sent_once() {
+    let (calls, service) = scripted(&[Status(503)]);
+    let layer = RetryLayer::new(policy(5).build().unwrap()).replay(SendOnce::default());
+    let response = layer.layer(service.clone()).oneshot(get()).await.unwrap();
+    assert_eq!(Attempts::of(&response).stop_reason(), Some(StopReason::BodyNotKept));
+    assert_eq!(calls.lock().unwrap().len(), 1);
+    // A copy that cannot be had a second time is the same.
+    let (calls, service) = scripted(&[Status(503), Status(503)]);
+    let copies = Arc::new(Mutex::new(2));
+    let layer = RetryLayer::new(policy(5).build().unwrap()).budget(None).replay(TryClone::new(
+        move |body: &String| {
+            let mut copies = copies.lock().unwrap();
+            *copies -= 1;
+            (*copies >= 0).then(|| body.clone())
+        },
+    ));
+    let response = layer.layer(service).oneshot(get()).await.unwrap();
+    assert_eq!((response.status().as_u16(), calls.lock().unwrap().len()), (503, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_401_is_answered_with_a_fresh_key_at_once_and_only_once() {
+    let path = std::env::temp_dir().join(format!("retry-layer-fresh-{}", std::process::id()));
+    std::fs::write(&path, "old").unwrap();
+    let key = Credential::api_key(Key::file(&path)).unwrap();
+    std::fs::write(&path, "new").unwrap();
+    let (calls, service) = scripted(&[Status(401), Status(401)]);
+    let layer = RetryLayer::new(policy(5).build().unwrap()).credential(key);
+    let response = layer.layer(service).oneshot(post()).await.unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(response.status(), 401);
+    assert_eq!(Attempts::of(&response).stop_reason(), Some(StopReason::CredentialRefused));
+    let keys: Vec<_> = calls.lock().unwrap().iter().map(|(_, _, key)| key.clone()).collect();
+    assert_eq!(keys, [Some("old".to_owned()), Some("new".to_owned())]);
+    assert_eq!(times(&calls), [0, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shrinkable_request_waits_and_hands_its_answer_back() {
+    let (calls, service) = scripted(&[Status(504)]);
+    let layer = RetryLayer::new(policy(5).build().unwrap());
+    let mut request = get();
+    request.extensions_mut().insert(Shrinkable::new());
+    let began = Instant::now();
+    let response = layer.layer(service).oneshot(request).await.unwrap();
+    assert_eq!((response.status().as_u16(), calls.lock().unwrap().len()), (504, 1));
+    assert_eq!(began.elapsed(), secs(1));
+    assert_eq!(Attempts::of(&response).stop_reason(), Some(StopReason::Shrink));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_observer_hears_of_every_attempt() {
+    let (_, service) = scripted(&[Status(503), Status(200)]);
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let tell = Arc::clone(&heard);
+    let layer = RetryLayer::new(policy(5).build().unwrap()).observe(move |event| {
+        tell.lock().unwrap().push((event.attempt, event.delivery, event.decision));
+    });
+    layer.layer(service).oneshot(get()).await.unwrap();
+    let retry = Decision::Retry { after: secs(1), asked_by_server: false };
+    assert_eq!(
+        *heard.lock().unwrap(),
+        [(1, Delivery::Answered(503), retry), (2, Delivery::Answered(200), Decision::Return)]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_later_attempt_waits_until_the_service_is_ready_again() {
+    /// Ready for one call a minute.
+    #[derive(Clone)]
+    struct OneAMinute(Arc<Mutex<(u32, Option<Instant>)>>);
+    impl Service<Request<String>> for OneAMinute {
+        type Response = Response<()>;
+        type Error = Infallible;
+        type Future = core::future::Ready<Result<Response<()>, Infallible>>;
+        fn poll_ready(
+            &mut self,
+            cx: &mut core::task::Context<'_>,
+        ) -> core::task::Poll<Result<(), Infallible>> {
+            let next = self.0.lock().unwrap().1;
+            match next {
+                Some(at) if at > Instant::now() => {
+                    let waker = cx.waker().clone();
+                    tokio::spawn(async move {
+                        tokio::time::sleep_until(at).await;
+                        waker.wake();
+                    });
+                    core::task::Poll::Pending
+                }
+                _ => core::task::Poll::Ready(Ok(())),
+            }
+        }
+        fn call(&mut self, _: Request<String>) -> Self::Future {
+            let mut state = self.0.lock().unwrap();
+            assert!(state.1.is_none_or(|at| at <= Instant::now()), "called before it was ready");
+            state.0 += 1;
+            state.1 = Some(Instant::now() + secs(60));
+            let status = if state.0 == 1 { 503 } else { 200 };
+            core::future::ready(Ok(Response::builder().status(status).body(()).unwrap()))
+        }
+    }
+    let began = Instant::now();
+    let service = OneAMinute(Arc::default());
+    let layer = RetryLayer::new(policy(5).build().unwrap());
+    layer.layer(service).oneshot(get()).await.unwrap();
+    assert_eq!(began.elapsed(), secs(60));
+}
+
+/// A client whose error is anything: no bound on it, no `Send`, no `Clone` body.
+#[tokio::test(start_paused = true)]
+async fn any_error_type_will_do_and_the_caller_may_read_it() {
+    struct NoError;
+    let calls = std::rc::Rc::new(std::cell::Cell::new(0));
+    let count = std::rc::Rc::clone(&calls);
+    let service = service_fn(move |_: Request<String>| {
+        count.set(count.get() + 1);
+        async { Err::<Response<()>, _>(NoError) }
+    });
+    let unknown = RetryLayer::new(policy(5).build().unwrap());
+    assert!(unknown.layer(service.clone()).oneshot(post()).await.is_err());
+    assert_eq!(calls.take(), 1, "its fate is unknown");
+    let not_sent = unknown.delivery(|_: &NoError| Delivery::NotSent);
+    assert!(not_sent.layer(service).oneshot(post()).await.is_err());
+    assert_eq!(calls.get(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_above_the_limit_is_an_error_and_no_second_request() {
+    for (size, is_fine) in [(1024, true), (1025, false)] {
+        let calls = Arc::new(Mutex::new(0));
+        let count = Arc::clone(&calls);
+        let service = service_fn(move |_: Request<String>| {
+            *count.lock().unwrap() += 1;
+            let body = Full::new(Bytes::from(vec![0; size]));
+            async move { Ok::<_, BoxError>(Response::new(body)) }
+        });
+        let limit = core::num::NonZeroUsize::new(1024).unwrap();
+        let collect = CollectLayer::new().limit(limit).layer(service);
+        let layer = RetryLayer::new(policy(5).build().unwrap());
+        let answer = layer.layer(collect).oneshot(get()).await;
+        assert_eq!(answer.is_ok(), is_fine, "{size}");
+        if let Err(error) = answer {
+            assert!(matches!(error.downcast_ref(), Some(CollectError::TooLarge { limit: 1024 })));
+        }
+        assert_eq!(*calls.lock().unwrap(), 1);
+    }
+}
