@@ -53,7 +53,11 @@ fn main() -> ExitCode {
                 return ExitCode::SUCCESS; // --help
             }
             let text = error.to_string();
-            let what = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+            let what = text
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .trim_start_matches("error: ");
             let ending = Ending::usage(what);
             if let Some(path) = report_of(std::env::args()) {
                 let _ = write_report(&path, &ending, None, 0);
@@ -61,7 +65,10 @@ fn main() -> ExitCode {
             return ending.kind.exit_code();
         }
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
     match runtime {
         Ok(runtime) => {
             let code = runtime.block_on(run(&options));
@@ -99,7 +106,10 @@ fn write_report(
 }
 
 async fn run(options: &Options) -> ExitCode {
-    let log = options.log.as_ref().map(|path| OpenOptions::new().create(true).append(true).open(path));
+    let log = options
+        .log
+        .as_ref()
+        .map(|path| OpenOptions::new().create(true).append(true).open(path));
     let (log, log_error) = match log.transpose() {
         Ok(log) => (log, None),
         Err(error) => (None, Some(error)),
@@ -156,15 +166,28 @@ async fn export(
     }
     let embedded = match options.url {
         None => Some(Embedded::start(options).await.map_err(|error| {
-            Ending::new(Kind::GaveUp, format!("the embedded API cannot be started: {error}"))
+            Ending::new(
+                Kind::GaveUp,
+                format!("the embedded API cannot be started: {error}"),
+            )
         })?),
         Some(_) => None,
     };
-    let key = options.key().or_else(|| embedded.as_ref().map(|api| Key::file(api.key_file.path())));
-    let credential = key.map(|key| options.credential(key)).transpose().map_err(Ending::usage)?;
+    let key = options
+        .key()
+        .or_else(|| embedded.as_ref().map(|api| Key::file(api.key_file.path())));
+    let credential = key
+        .map(|key| options.credential(key))
+        .transpose()
+        .map_err(Ending::usage)?;
 
-    let is_https = options.url.as_ref().is_some_and(|url| url.starts_with("https:"));
-    let address = embedded.as_ref().and_then(|api| api.server.address().to_string().parse().ok());
+    let is_https = options
+        .url
+        .as_ref()
+        .is_some_and(|url| url.starts_with("https:"));
+    let address = embedded
+        .as_ref()
+        .and_then(|api| api.server.address().to_string().parse().ok());
     let wire = Wire::new(is_https, headers, address, Arc::clone(sent)).map_err(Ending::usage)?;
     let mut retry = RetryLayer::new(policy)
         .budget(options.budget.budget().map(Arc::new))
@@ -179,7 +202,10 @@ async fn export(
     if let Some(credential) = credential {
         retry = retry.credential(credential);
     }
-    let client = ServiceBuilder::new().layer(retry).layer(CollectLayer::new()).service(wire);
+    let client = ServiceBuilder::new()
+        .layer(retry)
+        .layer(CollectLayer::new())
+        .service(wire);
     let client = BoxCloneService::new(client);
 
     let (mut output, checkpoint, from) = open_output(options, &query)?;
@@ -190,18 +216,36 @@ async fn export(
     let mut delivered = embedded.as_ref().map(|_| Vec::new());
     let interrupted = watch_signals(options);
     let delivering = delivered.as_mut();
-    let mut ending =
-        read(&mut pages, &mut output, checkpoint.as_ref(), delivering, interrupted, say, &policy)
-            .await;
+    let mut ending = read(
+        &mut pages,
+        &mut output,
+        checkpoint.as_ref(),
+        delivering,
+        interrupted,
+        say,
+        &policy,
+    )
+    .await;
     if let Err(error) = output.finish() {
         ending = unwritable(&error);
     }
     let report = pages.report().clone();
     if let (Some(api), Some(keys)) = (&embedded, &delivered) {
-        let last = from.as_ref().and_then(Checkpoint::last_key).map(ToString::to_string);
-        let is_descending = options.sort.as_ref().is_some_and(|field| field.starts_with('-'));
+        let last = from
+            .as_ref()
+            .and_then(Checkpoint::last_key)
+            .map(ToString::to_string);
+        let is_descending = options
+            .sort
+            .as_ref()
+            .is_some_and(|field| field.starts_with('-'));
         done.lines.push(summary(&report, started.elapsed()));
-        done.lines.push(prove(&api.api, last.filter(|_| !is_descending), keys, &mut ending));
+        done.lines.push(prove(
+            &api.api,
+            last.filter(|_| !is_descending),
+            keys,
+            &mut ending,
+        ));
     } else {
         done.lines.push(summary(&report, started.elapsed()));
     }
@@ -214,8 +258,13 @@ fn open_output(
     options: &Options,
     query: &Query,
 ) -> Result<(Output, Option<CheckpointFile>, Option<Checkpoint>), Ending> {
-    let Some(out) = &options.out else { return Ok((Output::stdout(), None, None)) };
-    let file = options.checkpoint.as_ref().map(|path| CheckpointFile::at(path));
+    let Some(out) = &options.out else {
+        return Ok((Output::stdout(), None, None));
+    };
+    let file = options
+        .checkpoint
+        .as_ref()
+        .map(|path| CheckpointFile::at(path));
     let mut found = None;
     if let Some(file) = &file {
         found = file.read(query).map_err(Ending::usage)?;
@@ -231,7 +280,10 @@ fn open_output(
 }
 
 fn unwritable(error: &std::io::Error) -> Ending {
-    Ending::new(Kind::GaveUp, format!("the output cannot be written: {error}"))
+    Ending::new(
+        Kind::GaveUp,
+        format!("the output cannot be written: {error}"),
+    )
 }
 
 /// Reads page after page until the end, a failure or a signal.
@@ -246,7 +298,10 @@ async fn read(
 ) -> Ending {
     let save = |here: &Checkpoint, output: &mut Output| match checkpoint {
         Some(file) => file.write(here, output).map_err(|error| {
-            Ending::new(Kind::GaveUp, format!("the checkpoint cannot be written: {error}"))
+            Ending::new(
+                Kind::GaveUp,
+                format!("the checkpoint cannot be written: {error}"),
+            )
         }),
         None => Ok(()),
     };
@@ -291,9 +346,10 @@ fn watch_signals(options: &Options) -> oneshot::Receiver<&'static str> {
     let (tell, interrupted) = oneshot::channel();
     let report = options.report.clone();
     tokio::spawn(async move {
-        let (Ok(mut interrupt), Ok(mut terminate)) =
-            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-        else {
+        let (Ok(mut interrupt), Ok(mut terminate)) = (
+            signal(SignalKind::interrupt()),
+            signal(SignalKind::terminate()),
+        ) else {
             return std::future::pending().await; // Without a handler the signal ends the process.
         };
         let name = tokio::select! {
@@ -302,7 +358,10 @@ fn watch_signals(options: &Options) -> oneshot::Receiver<&'static str> {
         };
         let _ = tell.send(name);
         tokio::time::sleep(LAST_MOMENT).await;
-        let ending = Ending::new(Kind::GaveUp, format!("interrupted by {name} while it was writing"));
+        let ending = Ending::new(
+            Kind::GaveUp,
+            format!("interrupted by {name} while it was writing"),
+        );
         if let Some(path) = report {
             let _ = write_report(&path, &ending, None, 0);
         }
@@ -322,7 +381,9 @@ impl Embedded {
     /// Faults, writes and a rotated key, all by the seed.
     async fn start(options: &Options) -> std::io::Result<Self> {
         let key_file = tempfile::NamedTempFile::new()?;
-        let first = options.key_text().unwrap_or_else(|| "embedded-key-1".into());
+        let first = options
+            .key_text()
+            .unwrap_or_else(|| "embedded-key-1".into());
         std::fs::write(key_file.path(), &first)?;
         let mut builder = SimulatedApi::builder(options.api.simulated())
             .rows(options.rows)
@@ -331,23 +392,24 @@ impl Embedded {
             .writes_by_seed(options.seed);
         if options.key().is_none() {
             let path = key_file.path().to_owned();
-            builder = builder.rotate_key(5, "embedded-key-2").on_rotation(move |key| {
-                let _ = std::fs::write(&path, key);
-            });
+            builder = builder
+                .rotate_key(5, "embedded-key-2")
+                .on_rotation(move |key| {
+                    let _ = std::fs::write(&path, key);
+                });
         }
         let api = builder.build();
         let server = api.serve().await?;
-        Ok(Self { api, server, key_file })
+        Ok(Self {
+            api,
+            server,
+            key_file,
+        })
     }
 }
 
 /// What only the embedded API knows: whether every owed row was delivered once.
-fn prove(
-    api: &SimulatedApi,
-    from: Option<String>,
-    keys: &[String],
-    ending: &mut Ending,
-) -> String {
+fn prove(api: &SimulatedApi, from: Option<String>, keys: &[String], ending: &mut Ending) -> String {
     let proof = api.proof_after(from.as_deref(), keys);
     if ending.kind == Kind::Complete && (proof.missing > 0 || proof.twice > 0) {
         *ending = Ending::new(Kind::Inconsistent, "the proof has failed: this is a defect");
@@ -379,7 +441,9 @@ fn summary(report: &Report, took: Duration) -> String {
 /// The largest resident size of this process so far, in MiB, where the system tells.
 fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
     Some(kib.div_ceil(1024))
 }

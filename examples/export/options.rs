@@ -153,9 +153,14 @@ impl Options {
     pub fn query(&self) -> Result<Query, String> {
         let url = self.url.clone().unwrap_or_else(|| {
             let path = self.api.simulated().path();
-            format!("http://embedded.localhost{path}?rows={}&seed={}", self.rows, self.seed)
+            format!(
+                "http://embedded.localhost{path}?rows={}&seed={}",
+                self.rows, self.seed
+            )
         });
-        let uri: Uri = url.parse().map_err(|error| format!("--url is no URL: {error}"))?;
+        let uri: Uri = url
+            .parse()
+            .map_err(|error| format!("--url is no URL: {error}"))?;
         if !matches!(uri.scheme_str(), Some("http" | "https")) {
             return Err("--url must begin with http:// or https://".into());
         }
@@ -165,10 +170,14 @@ impl Options {
             query = query.filter(filter);
         }
         if let Some(field) = &self.sort {
-            query = query.sort(field).map_err(|error| format!("--sort: {error}"))?;
+            query = query
+                .sort(field)
+                .map_err(|error| format!("--sort: {error}"))?;
         }
         if let Some(rows) = self.page_size {
-            query = query.page_size(rows).map_err(|error| format!("--page-size: {error}"))?;
+            query = query
+                .page_size(rows)
+                .map_err(|error| format!("--page-size: {error}"))?;
         }
         Ok(query.prefetch(self.prefetch))
     }
@@ -198,7 +207,10 @@ impl Options {
 
     /// The text of the key at this moment, to keep it out of everything that is printed.
     pub fn key_text(&self) -> Option<String> {
-        let file = self.key_file.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
+        let file = self
+            .key_file
+            .as_ref()
+            .and_then(|path| std::fs::read_to_string(path).ok());
         let text = file.or_else(|| std::env::var(self.key_env.as_ref()?).ok())?;
         Some(text.trim().to_owned())
     }
@@ -216,12 +228,17 @@ impl Options {
         let mut headers = HeaderMap::new();
         for (index, line) in self.header.iter().enumerate() {
             let wrong = |what: &str| format!("--header number {}: {what}", index + 1);
-            let (name, value) =
-                line.split_once(':').ok_or_else(|| wrong("needs 'Name: value'"))?;
-            let name: HeaderName =
-                name.trim().parse().map_err(|_| wrong("the name is no header name"))?;
-            let mut value: HeaderValue =
-                value.trim().parse().map_err(|_| wrong("the value cannot stand in a header"))?;
+            let (name, value) = line
+                .split_once(':')
+                .ok_or_else(|| wrong("needs 'Name: value'"))?;
+            let name: HeaderName = name
+                .trim()
+                .parse()
+                .map_err(|_| wrong("the name is no header name"))?;
+            let mut value: HeaderValue = value
+                .trim()
+                .parse()
+                .map_err(|_| wrong("the value cannot stand in a header"))?;
             value.set_sensitive(true);
             headers.append(name, value);
         }
@@ -240,6 +257,9 @@ impl Options {
             };
             Some(secret.to_owned())
         });
-        values.chain(self.key_text()).filter(|secret| secret.len() >= 4).collect()
+        values
+            .chain(self.key_text())
+            .filter(|secret| secret.len() >= 4)
+            .collect()
     }
 }

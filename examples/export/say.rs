@@ -30,17 +30,29 @@ impl Say {
         } else {
             ProgressBar::hidden()
         };
-        Self { bar, log: log.map(Mutex::new), secrets: Mutex::new(secrets) }
+        Self {
+            bar,
+            log: log.map(Mutex::new),
+            secrets: Mutex::new(secrets),
+        }
     }
 
     /// A text from outside, on one line, bounded, and without what must not be shown.
     pub fn clean(&self, text: &str) -> String {
         let mut text = text.to_owned();
-        for secret in self.secrets.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for secret in self
+            .secrets
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+        {
             text = text.replace(secret.as_str(), "[hidden]");
         }
-        let line: String =
-            text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST_TEXT + 1).collect();
+        let line: String = text
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .take(LONGEST_TEXT + 1)
+            .collect();
         match line.char_indices().nth(LONGEST_TEXT) {
             Some((end, _)) => format!("{}…", &line[..end]),
             None => line,
@@ -73,11 +85,20 @@ impl Say {
         let (next, wait) = match event.decision {
             Decision::Return => return,
             Decision::Refresh => ("the key is read again".to_owned(), None),
-            Decision::Retry { after, asked_by_server } => {
-                let who = if asked_by_server { "the API asks to wait" } else { "again" };
+            Decision::Retry {
+                after,
+                asked_by_server,
+            } => {
+                let who = if asked_by_server {
+                    "the API asks to wait"
+                } else {
+                    "again"
+                };
                 (who.to_owned(), Some(after))
             }
-            Decision::Shrink { after, .. } => ("again, with a smaller page".to_owned(), Some(after)),
+            Decision::Shrink { after, .. } => {
+                ("again, with a smaller page".to_owned(), Some(after))
+            }
             Decision::Stop { reason } => (reason.to_string(), None),
             _ => ("?".to_owned(), None),
         };
@@ -90,12 +111,25 @@ impl Say {
             (None, true, _) => "no answer in time".to_owned(),
             (None, false, class) => class.map_or("answer", Class::name).to_owned(),
         };
-        let wait = wait.map_or_else(|| "none".to_owned(), |wait| format!("{}ms", wait.as_millis()));
-        let level = if matches!(event.decision, Decision::Stop { .. }) { "error" } else { "warning" };
-        self.bar.set_message(format!("attempt {}: {what}, wait {wait}: {next}", event.attempt));
+        let wait = wait.map_or_else(
+            || "none".to_owned(),
+            |wait| format!("{}ms", wait.as_millis()),
+        );
+        let level = if matches!(event.decision, Decision::Stop { .. }) {
+            "error"
+        } else {
+            "warning"
+        };
+        self.bar.set_message(format!(
+            "attempt {}: {what}, wait {wait}: {next}",
+            event.attempt
+        ));
         self.log(
             level,
-            &format!("attempt={} status={status} wait={wait} reason=\"{what}: {next}\"", event.attempt),
+            &format!(
+                "attempt={} status={status} wait={wait} reason=\"{what}: {next}\"",
+                event.attempt
+            ),
         );
     }
 

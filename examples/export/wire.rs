@@ -50,10 +50,19 @@ impl Wire {
                 .map_err(|error| error.to_string())?
                 .with_root_certificates(roots)
                 .with_no_client_auth();
-            builder.with_tls_config(config).https_or_http().enable_http1().build()
+            builder
+                .with_tls_config(config)
+                .https_or_http()
+                .enable_http1()
+                .build()
         };
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        Ok(Self { client, headers, embedded, sent })
+        Ok(Self {
+            client,
+            headers,
+            embedded,
+            sent,
+        })
     }
 }
 

@@ -18,7 +18,7 @@ pub enum Error<E> {
         /// The body's own error.
         source: Box<dyn std::error::Error + Send + Sync>,
         /// What was tried.
-        attempts: Option<Attempts>,
+        attempts: Option<Box<Attempts>>,
     },
     /// The service failed.
     #[non_exhaustive]
@@ -26,7 +26,7 @@ pub enum Error<E> {
         /// The service's own error.
         source: E,
         /// What was tried.
-        attempts: Option<Attempts>,
+        attempts: Option<Box<Attempts>>,
     },
     /// The answer was a success and is no page.
     #[non_exhaustive]
@@ -56,18 +56,18 @@ pub enum Error<E> {
         /// Where a redirect leads; it is not followed.
         location: Option<String>,
         /// What was tried.
-        attempts: Option<Attempts>,
+        attempts: Option<Box<Attempts>>,
     },
 }
 
 impl<E> Error<E> {
     /// What was tried, if a layer recorded it.
     #[must_use]
-    pub const fn attempts(&self) -> Option<&Attempts> {
+    pub fn attempts(&self) -> Option<&Attempts> {
         match self {
             Self::Body { attempts, .. }
             | Self::Fetch { attempts, .. }
-            | Self::Status { attempts, .. } => attempts.as_ref(),
+            | Self::Status { attempts, .. } => attempts.as_deref(),
             Self::NotAPage { .. } | Self::Row { .. } => None,
         }
     }
@@ -88,7 +88,12 @@ impl<E> fmt::Display for Error<E> {
                 write!(f, "the answer is not a page: {why}")?;
                 words
             }
-            Self::Status { status, words, location, .. } => {
+            Self::Status {
+                status,
+                words,
+                location,
+                ..
+            } => {
                 write!(f, "the API answered {status}")?;
                 if let Some(location) = location {
                     write!(f, ", a redirect to {location} that is not followed")?;

@@ -92,7 +92,7 @@ impl Ask {
 /// Rows that no other step delivers, in the scan's order.
 #[derive(Clone, Debug)]
 pub struct Rows {
-    rows: Vec<Row>,
+    list: Vec<Row>,
     origin: Origin,
     query: String,
     /// The rows delivered before these.
@@ -104,47 +104,69 @@ pub struct Rows {
 /// Where the rows come from.
 #[derive(Clone, Debug)]
 enum Origin {
-    Anchored { first_rank: u64, fence: Option<Key>, hidden: bool },
-    Cursor { page: Option<String>, next: Option<String>, taken: Vec<Option<Key>> },
+    Anchored {
+        first_rank: u64,
+        fence: Option<Key>,
+        hidden: bool,
+    },
+    Cursor {
+        page: Option<String>,
+        next: Option<String>,
+        taken: Vec<Option<Key>>,
+    },
 }
 
 impl Rows {
     /// The rows.
     #[must_use]
     pub fn rows(&self) -> &[Row] {
-        &self.rows
+        &self.list
     }
 
     /// The place behind the last of them.
     #[must_use]
     pub fn checkpoint(&self) -> Checkpoint {
-        self.checkpoint_after(self.rows.len())
+        self.checkpoint_after(self.list.len())
     }
 
     /// The place behind the first `count` of them.
     #[must_use]
     pub fn checkpoint_after(&self, count: usize) -> Checkpoint {
-        let count = count.min(self.rows.len());
-        let all = count == self.rows.len();
+        let count = count.min(self.list.len());
+        let all = count == self.list.len();
         let place = match &self.origin {
             _ if all && self.is_last => Resume::End,
-            Origin::Anchored { first_rank, fence, hidden } => Resume::Anchored {
-                last: count.checked_sub(1).and_then(|at| self.rows[at].key().cloned()),
+            Origin::Anchored {
+                first_rank,
+                fence,
+                hidden,
+            } => Resume::Anchored {
+                last: count
+                    .checked_sub(1)
+                    .and_then(|at| self.list[at].key().cloned()),
                 skip: first_rank.saturating_add((count as u64).saturating_sub(1)),
                 fence: fence.clone(),
                 hidden: *hidden,
             },
-            Origin::Cursor { next, .. } if all => {
-                Resume::Cursor { cursor: next.clone(), taken: Vec::new() }
-            }
+            Origin::Cursor { next, .. } if all => Resume::Cursor {
+                cursor: next.clone(),
+                taken: Vec::new(),
+            },
             Origin::Cursor { page, taken, .. } => {
-                let keys = self.rows[..count].iter().map(|row| row.key().cloned());
+                let keys = self.list[..count].iter().map(|row| row.key().cloned());
                 let taken = taken.iter().cloned().chain(keys).collect();
-                Resume::Cursor { cursor: page.clone(), taken }
+                Resume::Cursor {
+                    cursor: page.clone(),
+                    taken,
+                }
             }
         };
         let rows = self.before.saturating_add(count as u64);
-        Checkpoint { query: self.query.clone(), rows, place }
+        Checkpoint {
+            query: self.query.clone(),
+            rows,
+            place,
+        }
     }
 }
 
@@ -153,7 +175,7 @@ impl IntoIterator for Rows {
     type IntoIter = std::vec::IntoIter<Row>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.rows.into_iter()
+        self.list.into_iter()
     }
 }
 
@@ -165,7 +187,12 @@ impl Scan {
             Method::Offset { .. } => Walk::Anchored(Anchored::new(&query)),
             Method::Cursor { .. } => Walk::Cursor(Cursored::new(&query)),
         };
-        Self { query, walk, report: Report::default(), here: None }
+        Self {
+            query,
+            walk,
+            report: Report::default(),
+            here: None,
+        }
     }
 
     /// A scan that goes on behind a checkpoint of the same query.
@@ -174,7 +201,15 @@ impl Scan {
         let mut scan = Self::new(query);
         scan.report.rows = checkpoint.rows;
         match (&mut scan.walk, &checkpoint.place) {
-            (Walk::Anchored(walk), Resume::Anchored { last, skip, fence, hidden }) => {
+            (
+                Walk::Anchored(walk),
+                Resume::Anchored {
+                    last,
+                    skip,
+                    fence,
+                    hidden,
+                },
+            ) => {
                 walk.resume(last.clone(), *skip, fence.clone(), *hidden);
             }
             (Walk::Cursor(walk), Resume::Cursor { cursor, taken }) => {
@@ -184,7 +219,7 @@ impl Scan {
             (Walk::Cursor(walk), Resume::End) => walk.finish(),
             // `Checkpoint::from_json` has compared the queries, so only a forged one comes here;
             // its scan starts anew.
-            (Walk::Anchored(_), _) | (Walk::Cursor(_), _) => {}
+            (Walk::Anchored(_) | Walk::Cursor(_), _) => {}
         }
         scan.here = Some(checkpoint);
         scan
@@ -198,11 +233,21 @@ impl Scan {
         };
         match step {
             WalkStep::Ask(ask) => Step::Ask(ask),
-            WalkStep::Rows { rows, origin, is_last } => {
+            WalkStep::Rows {
+                rows,
+                origin,
+                is_last,
+            } => {
                 let before = self.report.rows;
                 self.report.rows = before.saturating_add(rows.len() as u64);
                 let query = self.query.fingerprint();
-                let rows = Rows { rows, origin, query, before, is_last };
+                let rows = Rows {
+                    list: rows,
+                    origin,
+                    query,
+                    before,
+                    is_last,
+                };
                 self.here = Some(rows.checkpoint());
                 Step::Rows(rows)
             }
@@ -212,7 +257,11 @@ impl Scan {
                 if outcome == crate::Outcome::Complete {
                     let query = self.query.fingerprint();
                     let rows = self.report.rows;
-                    self.here = Some(Checkpoint { query, rows, place: Resume::End });
+                    self.here = Some(Checkpoint {
+                        query,
+                        rows,
+                        place: Resume::End,
+                    });
                 }
                 self.report.outcome = Some(outcome);
                 Step::Done
@@ -299,7 +348,11 @@ enum WalkStep {
     Ask(Ask),
     Done(crate::Outcome),
     Failed(u64),
-    Rows { rows: Vec<Row>, origin: Origin, is_last: bool },
+    Rows {
+        rows: Vec<Row>,
+        origin: Origin,
+        is_last: bool,
+    },
     Wait,
 }
 

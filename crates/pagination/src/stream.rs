@@ -53,7 +53,11 @@ struct Flight<F, RB> {
 
 enum Stage<F, RB> {
     Call(Pin<Box<F>>),
-    Read { head: response::Parts, body: Pin<Box<RB>>, bytes: BytesMut },
+    Read {
+        head: response::Parts,
+        body: Pin<Box<RB>>,
+        bytes: BytesMut,
+    },
 }
 
 /// What a flight brought.
@@ -94,7 +98,13 @@ where
 
     /// The same rows one at a time, each as a `T`.
     pub fn items<T: DeserializeOwned>(self) -> Items<Self, T> {
-        Items { pages: self, rows: None, taken: 0, here: None, item: PhantomData }
+        Items {
+            pages: self,
+            rows: None,
+            taken: 0,
+            here: None,
+            item: PhantomData,
+        }
     }
 
     /// Goes on after an error: the page that failed is asked for again.
@@ -121,7 +131,9 @@ where
 
     /// Sends the ask at hand; whether the service was ready for it.
     fn send(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(ask) = self.next.take() else { return true };
+        let Some(ask) = self.next.take() else {
+            return true;
+        };
         let (id, is_shrinkable) = (ask.id(), ask.is_shrinkable());
         match self.service.poll_ready(cx) {
             Poll::Pending => {
@@ -130,7 +142,13 @@ where
             }
             Poll::Ready(Err(source)) => {
                 self.scan.failed(id);
-                self.failures.push((id, Error::Fetch { source, attempts: None }));
+                self.failures.push((
+                    id,
+                    Error::Fetch {
+                        source,
+                        attempts: None,
+                    },
+                ));
                 return true;
             }
             Poll::Ready(Ok(())) => {}
@@ -139,7 +157,12 @@ where
         let record = Record::new();
         request.extensions_mut().insert(record.clone());
         let stage = Stage::Call(Box::pin(self.service.call(request)));
-        self.flights.push(Flight { id, is_shrinkable, record, stage });
+        self.flights.push(Flight {
+            id,
+            is_shrinkable,
+            record,
+            stage,
+        });
         true
     }
 
@@ -175,8 +198,8 @@ where
         let id = flight.id;
         let attempts = flight.record.attempts();
         let sent = attempts.map_or(1, |attempts| u64::from(attempts.count()));
-        let was_shrunk = attempts.and_then(|attempts| attempts.stop_reason())
-            == Some(StopReason::Shrink);
+        let was_shrunk =
+            attempts.and_then(|attempts| attempts.stop_reason()) == Some(StopReason::Shrink);
         let report = self.scan.report_mut();
         report.requests += sent;
         report.retries += sent.saturating_sub(1);
@@ -187,7 +210,7 @@ where
             self.scan.report_mut().retries += 1;
             return;
         }
-        match read(self.scan.query(), landed, attempts) {
+        match read(self.scan.query(), landed, attempts.map(Box::new)) {
             Ok(page) => self.scan.answer(id, page),
             Err(error) => {
                 self.scan.failed(id);
@@ -199,7 +222,9 @@ where
 
 /// 413, 502 and 504: a smaller page may come through.
 fn is_too_heavy<E>(landed: &Landed<E>) -> bool {
-    let Landed::Answer(head, _) = landed else { return false };
+    let Landed::Answer(head, _) = landed else {
+        return false;
+    };
     matches!(
         head.status,
         StatusCode::PAYLOAD_TOO_LARGE | StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT
@@ -210,7 +235,7 @@ fn is_too_heavy<E>(landed: &Landed<E>) -> bool {
 fn read<E>(
     query: &Query,
     landed: Landed<E>,
-    attempts: Option<Attempts>,
+    attempts: Option<Box<Attempts>>,
 ) -> Result<crate::page::Page, Error<E>> {
     let (head, body) = match landed {
         Landed::Answer(head, body) => (head, body),
@@ -219,10 +244,15 @@ fn read<E>(
     };
     let words = |body: &[u8]| (query.dialect.words)(body);
     if head.status == StatusCode::OK {
-        return (query.dialect.page)(&head.headers, &body)
-            .map_err(|why| Error::NotAPage { why, words: words(&body) });
+        return (query.dialect.page)(&head.headers, &body).map_err(|why| Error::NotAPage {
+            why,
+            words: words(&body),
+        });
     }
-    let location = head.headers.get(LOCATION).filter(|_| head.status.is_redirection());
+    let location = head
+        .headers
+        .get(LOCATION)
+        .filter(|_| head.status.is_redirection());
     Err(Error::Status {
         status: head.status,
         words: words(&body),
@@ -246,7 +276,11 @@ where
                     Ok(response) => {
                         let (head, body) = response.into_parts();
                         let body = Box::pin(body);
-                        self.stage = Stage::Read { head, body, bytes: BytesMut::new() };
+                        self.stage = Stage::Read {
+                            head,
+                            body,
+                            bytes: BytesMut::new(),
+                        };
                     }
                 },
                 Stage::Read { head, body, bytes } => {
@@ -258,7 +292,9 @@ where
                         Some(Err(error)) => return Poll::Ready(Landed::BodyError(error.into())),
                         Some(Ok(frame)) => frame,
                     };
-                    let Ok(data) = frame.into_data() else { continue };
+                    let Ok(data) = frame.into_data() else {
+                        continue;
+                    };
                     if data.remaining() > MAX_BODY_BYTES - bytes.len() {
                         let error = format!("the page is longer than {MAX_BODY_BYTES} bytes");
                         return Poll::Ready(Landed::BodyError(error.into()));
@@ -287,7 +323,11 @@ where
         loop {
             let is_ready = this.send(cx);
             let landed = this.land(cx);
-            match if is_ready { this.scan.step() } else { Step::Wait } {
+            match if is_ready {
+                this.scan.step()
+            } else {
+                Step::Wait
+            } {
                 Step::Ask(ask) => this.next = Some(ask),
                 Step::Rows(rows) => {
                     this.send_ahead(cx);
@@ -383,7 +423,11 @@ where
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         loop {
-            if let Some(row) = this.rows.as_ref().and_then(|rows| rows.rows().get(this.taken)) {
+            if let Some(row) = this
+                .rows
+                .as_ref()
+                .and_then(|rows| rows.rows().get(this.taken))
+            {
                 this.taken += 1;
                 let row: &Row = row;
                 return Poll::Ready(Some(row.decode().map_err(|source| Error::Row {

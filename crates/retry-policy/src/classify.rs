@@ -105,8 +105,12 @@ pub const fn classify(safety: Safety, delivery: Delivery) -> Verdict {
 mod tests {
     use super::*;
 
-    const ROWS: [Safety; 4] =
-        [Safety::Idempotent, Safety::Keyed, Safety::Vouched, Safety::Unsafe];
+    const ROWS: [Safety; 4] = [
+        Safety::Idempotent,
+        Safety::Keyed,
+        Safety::Vouched,
+        Safety::Unsafe,
+    ];
 
     /// The table of the module's own documentation, row by row.
     fn documented(delivery: Delivery) -> [&'static str; 4] {
@@ -115,7 +119,9 @@ mod tests {
             Delivery::Unknown => ["again", "again", "again", "stop"],
             Delivery::Answered(status) => match status {
                 421 | 425 | 429 => ["again"; 4],
-                408 | 500 | 502..=504 | 506..=510 | 512..=599 => ["again", "again", "again", "stop"],
+                408 | 500 | 502..=504 | 506..=510 | 512..=599 => {
+                    ["again", "again", "again", "stop"]
+                }
                 409 => ["stop", "again", "stop", "stop"],
                 401 => ["refresh"; 4],
                 100..=399 => ["return"; 4],
@@ -127,8 +133,9 @@ mod tests {
     #[test]
     fn every_cell_is_as_documented() {
         let answered = (0..=1100).map(Delivery::Answered);
-        for delivery in
-            [Delivery::NotSent, Delivery::Refused, Delivery::Unknown].into_iter().chain(answered)
+        for delivery in [Delivery::NotSent, Delivery::Refused, Delivery::Unknown]
+            .into_iter()
+            .chain(answered)
         {
             let cells = ROWS.map(|safety| match classify(safety, delivery) {
                 Verdict::Again => "again",

@@ -2,7 +2,10 @@
 
 /// What became of an attempt, as far as the client can know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(clippy::exhaustive_enums, reason = "the columns of the truth table: complete by definition")]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "the columns of the truth table: complete by definition"
+)]
 pub enum Delivery {
     /// The request never left, or the connection failed before it could.
     NotSent,

@@ -21,13 +21,11 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
         .get(DATE)
         .and_then(|value| httpdate::parse_http_date(value.to_str().ok()?).ok())
         .unwrap_or(now);
-    let wait = |text: &str| match seconds(text) {
-        Some(wait) => Some(wait),
-        None => {
-            let at = httpdate::parse_http_date(text).ok()?;
-            Some(at.duration_since(sent_at).unwrap_or(Duration::ZERO))
-        }
+    let until = |text: &str| {
+        let at = httpdate::parse_http_date(text).ok()?;
+        Some(at.duration_since(sent_at).unwrap_or(Duration::ZERO))
     };
+    let wait = |text: &str| seconds(text).or_else(|| until(text));
     headers
         .get_all(RETRY_AFTER)
         .iter()
@@ -57,7 +55,10 @@ mod tests {
     fn asked(values: &[&str], date: Option<&str>, now_secs: u64) -> Option<u64> {
         let mut headers = HeaderMap::new();
         for value in values {
-            headers.append(RETRY_AFTER, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            headers.append(
+                RETRY_AFTER,
+                HeaderValue::from_bytes(value.as_bytes()).unwrap(),
+            );
         }
         if let Some(date) = date {
             headers.insert(DATE, date.parse().unwrap());
@@ -75,7 +76,11 @@ mod tests {
         let now = core["now_epoch"].as_u64().unwrap();
         for case in core["cases"].as_array().unwrap() {
             let value = case["value"].as_str().unwrap();
-            assert_eq!(asked(&[value], None, now), case["delay_s"].as_u64(), "{value:?}");
+            assert_eq!(
+                asked(&[value], None, now),
+                case["delay_s"].as_u64(),
+                "{value:?}"
+            );
         }
     }
 

@@ -9,7 +9,10 @@ use crate::Attempts;
 
 /// How safe it is to send a request again when nobody knows whether it was already processed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(clippy::exhaustive_enums, reason = "the rows of the truth table: complete by definition")]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "the rows of the truth table: complete by definition"
+)]
 pub enum Safety {
     /// The method is idempotent: RFC 9110 §9.2.2, and QUERY (RFC 10008).
     Idempotent,
@@ -51,7 +54,7 @@ impl Safety {
 
 /// A request extension: the caller vouches that sending the request again does no harm.
 ///
-/// For a `POST` that only reads, such as `POST /search/systemusers` of `JumpCloud`.
+/// For a `POST` that only reads, such as `POST /search/systemusers` of JumpCloud.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Vouched;
@@ -80,13 +83,19 @@ impl Shrinkable {
     /// The mark on a first request.
     #[must_use]
     pub const fn new() -> Self {
-        Self { waited: Duration::ZERO, elapsed: Duration::ZERO }
+        Self {
+            waited: Duration::ZERO,
+            elapsed: Duration::ZERO,
+        }
     }
 
     /// The mark on the smaller request that follows one with these attempts.
     #[must_use]
     pub const fn following(attempts: &Attempts) -> Self {
-        Self { waited: attempts.last_wait(), elapsed: attempts.elapsed() }
+        Self {
+            waited: attempts.last_wait(),
+            elapsed: attempts.elapsed(),
+        }
     }
 
     /// The last wait before this request; the next one is longer.

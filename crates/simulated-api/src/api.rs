@@ -15,7 +15,7 @@ use tower_service::Service;
 use crate::body::AnswerBody;
 use crate::collection::{Collection, Row};
 use crate::fault::Fault;
-use crate::wire::{Api, List, Position, Refusal};
+use crate::wire::{Api, List, PageText, Position, Refusal};
 
 /// What a fault script is asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -238,10 +238,15 @@ impl SimulatedApi {
             *times.entry(key.as_ref().to_owned()).or_default() += 1;
         }
         let state = self.lock();
-        let owed: Vec<&str> =
-            state.rows.owed().filter(|key| from.is_none_or(|from| *key > from)).collect();
+        let owed: Vec<&str> = state
+            .rows
+            .owed()
+            .filter(|key| from.is_none_or(|from| *key > from))
+            .collect();
         let count = |test: fn(usize) -> bool| {
-            owed.iter().filter(|key| test(times.get(**key).copied().unwrap_or(0))).count()
+            owed.iter()
+                .filter(|key| test(times.get(**key).copied().unwrap_or(0)))
+                .count()
         };
         Proof {
             owed: owed.len(),
@@ -264,16 +269,23 @@ impl SimulatedApi {
         }
         let list = state.api.list(request.uri(), request.headers());
         // The first request decides what is owed, even if it fails.
-        let filters = list.as_ref().map(|list| list.filters.clone()).unwrap_or_default();
+        let filters = list
+            .as_ref()
+            .map(|list| list.filters.clone())
+            .unwrap_or_default();
         let _ = state.rows.matching(&filters);
         let asked = list.as_ref().ok().map(|list| Asked {
             number,
             limit: list.limit,
-            skip: if let Position::Skip(skip) = list.position { skip } else { 0 },
+            skip: if let Position::Skip(skip) = list.position {
+                skip
+            } else {
+                0
+            },
             reverse: list.reverse,
         });
         let fault = asked.and_then(|asked| (state.faults)(&asked));
-        let reply = state.answer(request, list, fault, reset);
+        let reply = state.answer(request, list, fault.as_ref(), reset);
         state.log.push(LogEntry {
             at: Instant::now(),
             method: request.method().clone(),
@@ -293,25 +305,39 @@ impl State {
         &mut self,
         request: &Request<B>,
         list: Result<List, Refusal>,
-        fault: Option<Fault>,
+        fault: Option<&Fault>,
         reset: &Arc<AtomicBool>,
     ) -> Reply {
-        match &fault {
+        match fault {
             Some(Fault::Hang) => return Reply::Hang,
             Some(Fault::ResetBeforeHead) => {
                 reset.store(true, Ordering::Relaxed);
                 return Reply::Reset;
             }
-            Some(Fault::Status { status, headers, body }) => {
+            Some(Fault::Status {
+                status,
+                headers,
+                body,
+            }) => {
                 let message = format!("simulated {status}");
-                let refusal = Refusal { status: *status, message, field: None };
-                let body = if body.is_empty() { self.api.error(&refusal) } else { body.clone() };
-                let headers = headers.iter().map(|(name, value)| (name.as_str(), value.clone()));
+                let refusal = Refusal {
+                    status: *status,
+                    message,
+                    field: None,
+                };
+                let body = if body.is_empty() {
+                    self.api.error(&refusal)
+                } else {
+                    body.clone()
+                };
+                let headers = headers
+                    .iter()
+                    .map(|(name, value)| (name.as_str(), value.clone()));
                 return Reply::Answer(response(*status, headers, body, AnswerBody::whole));
             }
             _ => {}
         }
-        let page = self.page(request, list, fault.as_ref());
+        let page = self.page(request, list, fault);
         let (headers, mut body) = match page {
             Ok(page) => page,
             Err(refusal) => {
@@ -325,7 +351,10 @@ impl State {
             Some(Fault::ResetAfterHead) => {
                 Box::new(move |bytes| AnswerBody::cut(&bytes, Some(reset)))
             }
-            Some(Fault::SlowBody(after)) => Box::new(move |bytes| AnswerBody::slow(&bytes, after)),
+            Some(Fault::SlowBody(after)) => {
+                let after = *after;
+                Box::new(move |bytes| AnswerBody::slow(&bytes, after))
+            }
             Some(Fault::StallBody) => Box::new(|bytes| AnswerBody::stalled(&bytes)),
             Some(Fault::Malformed) => {
                 body.truncate(body.len() / 2);
@@ -341,12 +370,20 @@ impl State {
         request: &Request<B>,
         list: Result<List, Refusal>,
         fault: Option<&Fault>,
-    ) -> Result<(Vec<(&'static str, String)>, String), Refusal> {
+    ) -> Result<PageText, Refusal> {
         if request.uri().path() != self.api.path() {
-            return Err(Refusal { status: 404, message: "Not Found".into(), field: None });
+            return Err(Refusal {
+                status: 404,
+                message: "Not Found".into(),
+                field: None,
+            });
         }
         if request.method() != Method::GET {
-            return Err(Refusal { status: 405, message: "Method Not Allowed".into(), field: None });
+            return Err(Refusal {
+                status: 405,
+                message: "Method Not Allowed".into(),
+                field: None,
+            });
         }
         if !self.api.is_authorized(request.headers(), &self.key) {
             return Err(self.api.unauthorized());
@@ -357,7 +394,11 @@ impl State {
                 "Bad Request: request parameter \"limit\" exceeds maximum value of {}",
                 self.ceiling
             );
-            return Err(Refusal { status: 400, message, field: None });
+            return Err(Refusal {
+                status: 400,
+                message,
+                field: None,
+            });
         }
         let limit = match fault {
             Some(Fault::ShortPage(rows)) => list.limit.min(*rows),
@@ -380,7 +421,11 @@ impl State {
         };
         let mut page: Vec<&Row> = rows[start..].iter().take(limit).copied().collect();
         let more = start + page.len() < rows.len();
-        let next = if more { rows.get((start + page.len()).saturating_sub(1)) } else { None };
+        let next = if more {
+            rows.get((start + page.len()).saturating_sub(1))
+        } else {
+            None
+        };
         let next = next.map(|row| row.key());
         if matches!(fault, Some(Fault::IgnoreSort)) {
             page.reverse();
@@ -395,7 +440,9 @@ fn response<'a>(
     body: String,
     shape: impl FnOnce(Bytes) -> AnswerBody,
 ) -> Response<AnswerBody> {
-    let mut builder = Response::builder().status(status).header("content-type", "application/json");
+    let mut builder = Response::builder()
+        .status(status)
+        .header("content-type", "application/json");
     for (name, value) in headers {
         builder = builder.header(name, value);
     }
@@ -442,6 +489,8 @@ impl fmt::Debug for SimulatedApi {
 
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder").field("api", &self.0.api).finish_non_exhaustive()
+        f.debug_struct("Builder")
+            .field("api", &self.0.api)
+            .finish_non_exhaustive()
     }
 }

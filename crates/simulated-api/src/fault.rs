@@ -49,7 +49,11 @@ impl Fault {
     /// This status code, with an error body as the API writes it.
     #[must_use]
     pub const fn status(status: u16) -> Self {
-        Self::Status { status, headers: Vec::new(), body: String::new() }
+        Self::Status {
+            status,
+            headers: Vec::new(),
+            body: String::new(),
+        }
     }
 
     /// With this header, if the fault is a status.

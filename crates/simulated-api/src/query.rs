@@ -6,13 +6,18 @@ use crate::collection::Row;
 
 /// The pairs of a query, decoded.
 pub(crate) fn pairs(query: &str) -> impl Iterator<Item = (String, String)> {
-    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let decode = |text: &str| {
-            percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
-        };
-        (decode(name), decode(value))
-    })
+    query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let decode = |text: &str| {
+                percent_decode_str(&text.replace('+', " "))
+                    .decode_utf8_lossy()
+                    .into_owned()
+            };
+            (decode(name), decode(value))
+        })
 }
 
 /// One condition on a field of the row.
@@ -47,7 +52,9 @@ impl Filter {
     }
 
     pub(crate) fn matches(&self, row: &Row) -> bool {
-        let Ok(json) = serde_json::from_str::<serde_json::Value>(row.json()) else { return false };
+        let Ok(json) = serde_json::from_str::<serde_json::Value>(row.json()) else {
+            return false;
+        };
         let text = match &json[&self.field] {
             serde_json::Value::String(text) => text.clone(),
             other => other.to_string(),
@@ -76,7 +83,10 @@ mod tests {
             operator: "eq".into(),
             value: "R&D: x".into(),
         };
-        assert_eq!(Filter::colons("department:$eq:R&D: x"), Some(filter.clone()));
+        assert_eq!(
+            Filter::colons("department:$eq:R&D: x"),
+            Some(filter.clone())
+        );
         assert_eq!(Filter::colons("department:eq:R&D: x"), Some(filter.clone()));
         assert_eq!(Filter::function("eq(department,\"R&D: x\")"), Some(filter));
         assert_eq!(Filter::colons("department"), None);

@@ -9,11 +9,11 @@ use crate::query::{Filter, pairs};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Api {
-    /// IXON's `APIv2` lists: cursor, `page-size`, `page-after`, `moreAfter`.
+    /// IXON's APIv2 lists: cursor, `page-size`, `page-after`, `moreAfter`.
     Ixon,
-    /// `JumpCloud`'s v1 lists: offset, `{"totalCount", "results"}`.
+    /// JumpCloud's v1 lists: offset, `{"totalCount", "results"}`.
     JumpCloudV1,
-    /// `JumpCloud`'s v2 lists: offset, a bare array, `x-total-count`.
+    /// JumpCloud's v2 lists: offset, a bare array, `x-total-count`.
     JumpCloudV2,
 }
 
@@ -35,6 +35,9 @@ pub(crate) struct List {
     pub(crate) filters: Vec<Filter>,
 }
 
+/// A page's headers and its body.
+pub(crate) type PageText = (Vec<(&'static str, String)>, String);
+
 /// An error in the words of the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
@@ -45,7 +48,11 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     fn bad_request(message: String) -> Self {
-        Self { status: 400, message, field: None }
+        Self {
+            status: 400,
+            message,
+            field: None,
+        }
     }
 }
 
@@ -70,7 +77,7 @@ impl Api {
         }
     }
 
-    /// The largest page: the documented 100 of `JumpCloud`, our choice for IXON.
+    /// The largest page: the documented 100 of JumpCloud, our choice for IXON.
     pub(crate) const fn ceiling(self) -> usize {
         match self {
             Self::Ixon => 4000,
@@ -80,9 +87,9 @@ impl Api {
 
     pub(crate) fn is_authorized(self, headers: &HeaderMap, key: &str) -> bool {
         match self {
-            Self::Ixon => {
-                headers.get("authorization").is_some_and(|value| *value == format!("Bearer {key}"))
-            }
+            Self::Ixon => headers
+                .get("authorization")
+                .is_some_and(|value| *value == format!("Bearer {key}")),
             Self::JumpCloudV1 | Self::JumpCloudV2 => {
                 headers.get("x-api-key").is_some_and(|value| value == key)
             }
@@ -96,9 +103,11 @@ impl Api {
                 message: "Invalid value".into(),
                 field: Some("Authorization"),
             },
-            Self::JumpCloudV1 | Self::JumpCloudV2 => {
-                Refusal { status: 401, message: "Unauthorized".into(), field: None }
-            }
+            Self::JumpCloudV1 | Self::JumpCloudV2 => Refusal {
+                status: 401,
+                message: "Unauthorized".into(),
+                field: None,
+            },
         }
     }
 
@@ -106,7 +115,11 @@ impl Api {
     pub(crate) fn list(self, uri: &Uri, headers: &HeaderMap) -> Result<List, Refusal> {
         if self == Self::Ixon && !headers.contains_key("api-version") {
             let message = "Required header".into();
-            return Err(Refusal { status: 400, message, field: Some("Api-Version") });
+            return Err(Refusal {
+                status: 400,
+                message,
+                field: Some("Api-Version"),
+            });
         }
         let mut list = List {
             position: Position::Skip(0),
@@ -150,13 +163,12 @@ impl Api {
     }
 
     /// A page: its headers and its body.
-    pub(crate) fn page(
-        self,
-        rows: &[&Row],
-        total: u64,
-        next: Option<&str>,
-    ) -> (Vec<(&'static str, String)>, String) {
-        let rows = rows.iter().map(|row| row.json()).collect::<Vec<_>>().join(",\n ");
+    pub(crate) fn page(self, rows: &[&Row], total: u64, next: Option<&str>) -> PageText {
+        let rows = rows
+            .iter()
+            .map(|row| row.json())
+            .collect::<Vec<_>>()
+            .join(",\n ");
         match self {
             Self::Ixon => {
                 let next = next.map_or("null".to_owned(), |key| format!("\"{key}\""));
@@ -165,12 +177,14 @@ impl Api {
                 );
                 (Vec::new(), body)
             }
-            Self::JumpCloudV1 => {
-                (Vec::new(), format!("{{\"totalCount\": {total}, \"results\": [{rows}]}}"))
-            }
-            Self::JumpCloudV2 => {
-                (vec![("x-total-count", total.to_string())], format!("[{rows}]"))
-            }
+            Self::JumpCloudV1 => (
+                Vec::new(),
+                format!("{{\"totalCount\": {total}, \"results\": [{rows}]}}"),
+            ),
+            Self::JumpCloudV2 => (
+                vec![("x-total-count", total.to_string())],
+                format!("[{rows}]"),
+            ),
         }
     }
 

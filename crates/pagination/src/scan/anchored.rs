@@ -72,13 +72,21 @@ struct Window {
     carried: Shrinkable,
     /// How far the next step back goes.
     back: u64,
-    /// A page that only fills a gap: when it is not covered, another takes its place.
-    fills_gap: bool,
-    /// A page that was not covered and is kept until the gap before it is filled.
-    is_kept: bool,
+    role: Role,
     /// Known rows are expected at its beginning, so they tell of no write.
     catches_up: bool,
     bridges: bool,
+}
+
+/// Why a page is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// To fill the gap before a page: when it is not covered itself, another takes its place.
+    FillsGap,
+    /// It was not covered, and is kept until the gap before it is filled.
+    Kept,
+    /// It comes next.
+    Next,
 }
 
 /// The greatest key in the order of the scan, read in the reverse order.
@@ -181,7 +189,11 @@ impl Anchored {
             let rank = self.rank;
             let bridges = std::mem::take(&mut self.bridging);
             let catches_up = !self.at_last || bridges;
-            self.windows.push_back(Window { catches_up, bridges, ..Window::at(rank) });
+            self.windows.push_back(Window {
+                catches_up,
+                bridges,
+                ..Window::at(rank)
+            });
         }
         // The first page goes alone: it shows how many rows the server gives.
         if self.stride == 0 || self.barren.pages > 0 {
@@ -191,7 +203,10 @@ impl Anchored {
             let Some(rank) = self.windows.back().map(|window| window.rank + self.stride) else {
                 return;
             };
-            if report.last_total.is_some_and(|total| rank.saturating_add(1) >= total) {
+            if report
+                .last_total
+                .is_some_and(|total| rank.saturating_add(1) >= total)
+            {
                 return;
             }
             self.windows.push_back(Window::at(rank));
@@ -201,7 +216,11 @@ impl Anchored {
     /// The next page that is wanted, the fence first.
     fn next_ask(&mut self) -> Option<Ask> {
         let in_flight = |state: &State| matches!(state, State::InFlight);
-        let flights = self.windows.iter().filter(|window| in_flight(&window.state)).count()
+        let flights = self
+            .windows
+            .iter()
+            .filter(|window| in_flight(&window.state))
+            .count()
             + usize::from(self.fence.state.as_ref().is_some_and(in_flight));
         if flights > self.ahead {
             return None;
@@ -217,7 +236,12 @@ impl Anchored {
             let place = Place::Rank { skip: 0, order };
             let rows = self.fence.rows;
             let shrinkable = PageSize::can_shrink(rows).then_some(self.fence.carried);
-            return Some(Ask { id, place, rows, shrinkable });
+            return Some(Ask {
+                id,
+                place,
+                rows,
+                shrinkable,
+            });
         }
         if self.barren.pages > 0 && self.fence.state.is_some() {
             return None; // The fence may be what was reached.
@@ -226,9 +250,17 @@ impl Anchored {
         let wanted = |window: &&mut Window| matches!(window.state, State::Wanted);
         let window = self.windows.iter_mut().find(wanted)?;
         (window.id, window.rows, window.state) = (id, rows, State::InFlight);
-        let place = Place::Rank { skip: window.rank, order };
+        let place = Place::Rank {
+            skip: window.rank,
+            order,
+        };
         let shrinkable = PageSize::can_shrink(rows).then_some(window.carried);
-        Some(Ask { id, place, rows, shrinkable })
+        Some(Ask {
+            id,
+            place,
+            rows,
+            shrinkable,
+        })
     }
 
     /// Takes the first window's page, if it is covered.
@@ -246,7 +278,8 @@ impl Anchored {
         let begins_at_last = first.is_some() && first == self.last.as_ref();
         let known = self.known(&page.rows);
         let is_joined = window.rank == 0 || known > 0;
-        if !is_joined && !(window.bridges && first.is_some()) {
+        let is_bridged = window.bridges && first.is_some();
+        if !is_joined && !is_bridged {
             self.uncovered(window, page, report);
             return None;
         }
@@ -286,14 +319,19 @@ impl Anchored {
             hidden: self.hidden,
         };
         let is_last = self.end == Some(Outcome::Complete);
-        Some(WalkStep::Rows { rows, origin, is_last })
+        Some(WalkStep::Rows {
+            rows,
+            origin,
+            is_last,
+        })
     }
 
     /// How many of a page's rows were read before.
     fn known(&self, rows: &[Row]) -> usize {
         let Some(last) = &self.last else { return 0 };
         rows.partition_point(|row| {
-            row.key().is_some_and(|key| self.order.compare(key, last).is_le())
+            row.key()
+                .is_some_and(|key| self.order.compare(key, last).is_le())
         })
     }
 
@@ -313,31 +351,36 @@ impl Anchored {
             window.catches_up = true;
         }
         // Where the scan stands is the place to look, unless that is what was just looked at.
-        let looked_there = window.fills_gap || (window.rank == self.rank && !window.is_kept);
-        let mut gap = Window { fills_gap: true, catches_up: true, ..Window::at(self.rank) };
+        let looked_there = match window.role {
+            Role::FillsGap => true,
+            Role::Kept => false,
+            Role::Next => window.rank == self.rank,
+        };
+        let mut gap = Window {
+            role: Role::FillsGap,
+            catches_up: true,
+            ..Window::at(self.rank)
+        };
         gap.bridges = std::mem::take(&mut self.bridging);
         if looked_there {
-            let back = window.back.max(u64::from(self.size.current().saturating_sub(1))).max(1);
+            let back = window
+                .back
+                .max(u64::from(self.size.current().saturating_sub(1)))
+                .max(1);
             gap.rank = window.rank.saturating_sub(back);
             gap.back = back.saturating_mul(2);
         }
-        if !window.fills_gap && !page.rows.is_empty() {
+        if window.role != Role::FillsGap && !page.rows.is_empty() {
             // What was read ahead is kept; only the gap before it is fetched.
             window.state = State::Arrived(page);
-            window.is_kept = true;
+            window.role = Role::Kept;
             self.windows.push_front(window);
         }
         self.windows.push_front(gap);
     }
 
     /// A covered page without a new row is not the end: it says where to look next.
-    fn barren_page(
-        &mut self,
-        window: &Window,
-        count: u64,
-        furthest: Option<Key>,
-        report: &Report,
-    ) {
+    fn barren_page(&mut self, window: &Window, count: u64, furthest: Option<Key>, report: &Report) {
         let barren = &mut self.barren;
         barren.pages += 1;
         let is_further = match (&furthest, &barren.furthest) {
@@ -375,7 +418,11 @@ impl Anchored {
 
     /// The next page begins here, past rows that the API counts and does not show.
     fn bridge(&mut self, rank: u64, rows: u32, report: &Report) {
-        let known = report.last_total.unwrap_or(0).max(self.rank).max(report.rows);
+        let known = report
+            .last_total
+            .unwrap_or(0)
+            .max(self.rank)
+            .max(report.rows);
         let furthest = known.saturating_add(PAGES_BEYOND.saturating_mul(u64::from(rows)));
         match &self.fence.key {
             Some(fence) if rank > furthest => {
@@ -390,8 +437,11 @@ impl Anchored {
     fn end_at_fence(&mut self) {
         if let (Some(last), Some(fence), None) = (&self.last, &self.fence.key, &self.end) {
             if self.order.compare(last, fence).is_ge() {
-                self.end =
-                    Some(if self.hidden { Outcome::BestEffort } else { Outcome::Complete });
+                self.end = Some(if self.hidden {
+                    Outcome::BestEffort
+                } else {
+                    Outcome::Complete
+                });
             }
         }
     }
@@ -402,13 +452,13 @@ impl Anchored {
 
     pub(super) fn answer(&mut self, id: u64, page: Page, report: &mut Report) {
         if self.fence.state.is_some() && self.fence.id == id {
-            self.fence_arrived(page, report);
+            self.fence_arrived(&page, report);
         } else if let Some(window) = self.windows.iter_mut().find(|window| window.id == id) {
             window.state = State::Arrived(page);
         }
     }
 
-    fn fence_arrived(&mut self, page: Page, report: &mut Report) {
+    fn fence_arrived(&mut self, page: &Page, report: &mut Report) {
         self.fence.state = None;
         report.total(page.total);
         let keys: Vec<&Key> = page.rows.iter().filter_map(Row::key).collect();
@@ -420,7 +470,12 @@ impl Anchored {
         if let Some(&first) = keys.first() {
             self.barren.empty = 0;
             // Every fence bounds the owed rows; the nearest one is the best.
-            if self.fence.key.as_ref().is_none_or(|key| self.order.compare(first, key).is_lt()) {
+            if self
+                .fence
+                .key
+                .as_ref()
+                .is_none_or(|key| self.order.compare(first, key).is_lt())
+            {
                 self.fence.key = Some(first.clone());
             }
             return self.end_at_fence();
@@ -428,7 +483,11 @@ impl Anchored {
         // No row in the reverse order. One empty answer proves nothing; two orders agreeing do.
         self.barren.empty += 1;
         let says_rows = page.total.is_some_and(|total| total > 0) && page.null_rows == 0;
-        let needed = if says_rows { EMPTY_PAGES_AGAINST_TOTAL } else { EMPTY_PAGES };
+        let needed = if says_rows {
+            EMPTY_PAGES_AGAINST_TOTAL
+        } else {
+            EMPTY_PAGES
+        };
         if self.barren.empty >= needed {
             self.end = Some(Outcome::Complete);
         } else {
@@ -483,8 +542,7 @@ impl Window {
             state: State::Wanted,
             carried: Shrinkable::new(),
             back: 0,
-            fills_gap: false,
-            is_kept: false,
+            role: Role::Next,
             catches_up: false,
             bridges: false,
         }
@@ -495,6 +553,9 @@ impl Window {
 fn out_of_order(rows: &[Row], order: Order) -> Option<(Key, Key)> {
     rows.windows(2).find_map(|pair| {
         let (key, next) = (pair[0].key()?, pair[1].key()?);
-        order.compare(key, next).is_ge().then(|| (key.clone(), next.clone()))
+        order
+            .compare(key, next)
+            .is_ge()
+            .then(|| (key.clone(), next.clone()))
     })
 }

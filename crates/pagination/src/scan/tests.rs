@@ -28,7 +28,10 @@ struct Model {
 impl Model {
     fn new(rows: i128) -> Self {
         let rows: Vec<_> = (1..=rows).map(|row| row * APART).collect();
-        Self { owed: rows.iter().copied().collect(), rows }
+        Self {
+            owed: rows.iter().copied().collect(),
+            rows,
+        }
     }
 
     fn write(&mut self, write: Write) {
@@ -61,7 +64,9 @@ impl Model {
                 (rows.skip(skip).take(limit).copied().collect(), Next::Unsaid)
             }
             Place::After(cursor) => {
-                let after = cursor.as_ref().map_or(0, |cursor| cursor.trim().parse().unwrap());
+                let after = cursor
+                    .as_ref()
+                    .map_or(0, |cursor| cursor.trim().parse().unwrap());
                 let rows = self.rows.iter().filter(|row| **row > after).copied();
                 let keys: Vec<i128> = rows.take(limit).collect();
                 let next = match keys.last() {
@@ -73,7 +78,12 @@ impl Model {
         };
         let row = |key| Row::new("{}".into(), Some(Key::Number(key)));
         let rows = keys.into_iter().map(row).collect();
-        Page { rows, null_rows: 0, total: Some(self.rows.len() as u64), next }
+        Page {
+            rows,
+            null_rows: 0,
+            total: Some(self.rows.len() as u64),
+            next,
+        }
     }
 }
 
@@ -114,7 +124,12 @@ fn scan(
                 assert!(requests < 1_000, "the scan does not end");
                 scan.answer(ask.id(), model.page(&ask.place, ask.rows as usize));
             }
-            Step::Done => return Run { delivered, report: scan.report().clone() },
+            Step::Done => {
+                return Run {
+                    delivered,
+                    report: scan.report().clone(),
+                };
+            }
             Step::Failed { .. } => panic!("nothing has failed"),
         }
     }
@@ -123,7 +138,10 @@ fn scan(
 /// The rows that are missing and the rows that came twice.
 fn wrong(model: &Model, delivered: &[i128]) -> (usize, usize) {
     let once: BTreeSet<_> = delivered.iter().copied().collect();
-    (model.owed.difference(&once).count(), delivered.len() - once.len())
+    (
+        model.owed.difference(&once).count(),
+        delivered.len() - once.len(),
+    )
 }
 
 fn offset(page: u32, ahead: usize) -> Query {
@@ -180,7 +198,11 @@ fn no_placement_of_two_writes_hides_or_repeats_an_owed_row() {
     for page in [2, 3] {
         for descending in [false, true] {
             let query = offset(page, 0);
-            let query = if descending { query.sort("-_id").unwrap() } else { query };
+            let query = if descending {
+                query.sort("-_id").unwrap()
+            } else {
+                query
+            };
             every_placement(GAPS, |writes| {
                 let (missing, twice, run) = scan_seven(query.clone(), writes, false);
                 assert_eq!((missing, twice), (0, 0), "pages of {page}: {writes:?}");
@@ -264,9 +286,14 @@ fn plain_offset_and_the_barren_page_rule_lose_rows_in_the_same_model() {
 
 #[test]
 fn a_quiet_scan_costs_one_row_a_page_and_one_fence() {
-    for (rows, page, requests) in
-        [(0, 100, 2), (1, 100, 2), (100, 100, 2), (101, 100, 3), (10_000, 100, 102), (7, 2, 7)]
-    {
+    for (rows, page, requests) in [
+        (0, 100, 2),
+        (1, 100, 2),
+        (100, 100, 2),
+        (101, 100, 3),
+        (10_000, 100, 102),
+        (7, 2, 7),
+    ] {
         let mut model = Model::new(rows);
         let mut made = 0;
         let run = scan(offset(page, 0), &mut model, |_, _| made += 1, false);
@@ -290,13 +317,20 @@ fn a_tail_that_keeps_growing_does_not_keep_the_scan_alive() {
         };
         let run = scan(offset(100, 0), &mut model, grow, false);
         assert_eq!(wrong(&model, &run.delivered), (0, 0));
-        assert!(made < 22 + 20, "{made} requests while {growth} rows were added before each");
+        assert!(
+            made < 22 + 20,
+            "{made} requests while {growth} rows were added before each"
+        );
     }
 }
 
 #[test]
 fn a_kill_behind_any_row_resumes_with_the_next() {
-    for query in [offset(3, 0), offset(3, 0).sort("-_id").unwrap(), cursored(3)] {
+    for query in [
+        offset(3, 0),
+        offset(3, 0).sort("-_id").unwrap(),
+        cursored(3),
+    ] {
         let mut whole = Model::new(20);
         let all = scan(query.clone(), &mut whole, |_, _| (), false).delivered;
         for kill in 0..all.len() {
@@ -317,7 +351,10 @@ fn a_kill_behind_any_row_resumes_with_the_next() {
                 }
             }
             // Rows behind the scan and the next row vanish while it is down.
-            model.write(Write::Delete { rank: kill / 2, burst: 1 });
+            model.write(Write::Delete {
+                rank: kill / 2,
+                burst: 1,
+            });
             let here = Checkpoint::from_json(&here.unwrap().to_json(), &query).unwrap();
             let mut second = Scan::resume(query.clone(), here);
             loop {
@@ -330,7 +367,11 @@ fn a_kill_behind_any_row_resumes_with_the_next() {
                     other => panic!("{other:?}"),
                 }
             }
-            assert_eq!(wrong(&model, &delivered), (0, 0), "killed behind row {kill}");
+            assert_eq!(
+                wrong(&model, &delivered),
+                (0, 0),
+                "killed behind row {kill}"
+            );
             assert_eq!(second.report().rows(), delivered.len() as u64);
             assert!(second.checkpoint().unwrap().is_complete());
         }
@@ -338,12 +379,19 @@ fn a_kill_behind_any_row_resumes_with_the_next() {
 }
 
 fn cursored(page: u32) -> Query {
-    Query::new(IXON, "http://h/".parse().unwrap()).unwrap().page_size(page).unwrap()
+    Query::new(IXON, "http://h/".parse().unwrap())
+        .unwrap()
+        .page_size(page)
+        .unwrap()
 }
 
 #[test]
 fn pages_that_are_too_heavy_shrink_and_lose_nothing() {
-    for (query, heavier_than) in [(offset(100, 0), 10), (offset(100, 3), 3), (cursored(100), 2)] {
+    for (query, heavier_than) in [
+        (offset(100, 0), 10),
+        (offset(100, 3), 3),
+        (cursored(100), 2),
+    ] {
         let mut model = Model::new(300);
         let mut scan = Scan::new(query);
         let mut flights = VecDeque::new();
@@ -353,7 +401,10 @@ fn pages_that_are_too_heavy_shrink_and_lose_nothing() {
                 Step::Ask(ask) => flights.push_back(ask),
                 Step::Rows(rows) => {
                     delivered.extend(numbers(&rows));
-                    model.write(Write::Delete { rank: delivered.len() / 2, burst: 1 });
+                    model.write(Write::Delete {
+                        rank: delivered.len() / 2,
+                        burst: 1,
+                    });
                 }
                 Step::Wait => {
                     let ask: Ask = flights.pop_front().unwrap();
@@ -397,14 +448,26 @@ fn inconsistency(report: &Report) -> &Inconsistency {
 fn an_api_that_ignores_offset_sort_or_direction_is_inconsistent() {
     let model = Model::new(300);
     let first_page = |_: &Place, limit, _| {
-        model.page(&Place::Rank { skip: 0, order: Order::Ascending }, limit)
+        model.page(
+            &Place::Rank {
+                skip: 0,
+                order: Order::Ascending,
+            },
+            limit,
+        )
     };
     let (delivered, report) = scan_of(offset(100, 0), |place, limit, request| match place {
-        Place::Rank { order: Order::Descending, .. } => model.page(place, limit),
+        Place::Rank {
+            order: Order::Descending,
+            ..
+        } => model.page(place, limit),
         _ => first_page(place, limit, request),
     });
     assert_eq!(delivered.len(), 100);
-    assert!(matches!(inconsistency(&report), Inconsistency::NoProgress { .. }));
+    assert!(matches!(
+        inconsistency(&report),
+        Inconsistency::NoProgress { .. }
+    ));
 
     let (_, report) = scan_of(offset(100, 0), first_page);
     assert_eq!(inconsistency(&report), &Inconsistency::ReverseIgnored);
@@ -415,7 +478,10 @@ fn an_api_that_ignores_offset_sort_or_direction_is_inconsistent() {
         page
     });
     assert_eq!(delivered, []);
-    assert!(matches!(inconsistency(&report), Inconsistency::KeysNotIncreasing { .. }));
+    assert!(matches!(
+        inconsistency(&report),
+        Inconsistency::KeysNotIncreasing { .. }
+    ));
 }
 
 #[test]
@@ -423,14 +489,26 @@ fn pages_that_go_round_in_a_circle_of_any_length_end_the_scan() {
     for circle in [2, 3, 7, 40] {
         let model = Model::new(10_000);
         let (delivered, report) = scan_of(offset(100, 0), |place, limit, _| match place {
-            Place::Rank { skip, order: Order::Ascending } => {
+            Place::Rank {
+                skip,
+                order: Order::Ascending,
+            } => {
                 let skip = skip % (99 * circle);
-                model.page(&Place::Rank { skip, order: Order::Ascending }, limit)
+                model.page(
+                    &Place::Rank {
+                        skip,
+                        order: Order::Ascending,
+                    },
+                    limit,
+                )
             }
             _ => model.page(place, limit),
         });
         assert_eq!(delivered.len() as u64, 99 * circle + 1);
-        assert!(matches!(inconsistency(&report), Inconsistency::NoProgress { .. }));
+        assert!(matches!(
+            inconsistency(&report),
+            Inconsistency::NoProgress { .. }
+        ));
     }
 }
 
@@ -459,28 +537,46 @@ fn a_cursor_or_a_page_that_repeats_is_inconsistent_and_delivered_once() {
     let model = Model::new(100);
     let (delivered, report) = scan_of(cursored(10), |_, limit, request| {
         let page = model.page(&Place::After(None), limit);
-        Page { next: Next::Cursor(format!("fresh {request}")), ..page }
+        Page {
+            next: Next::Cursor(format!("fresh {request}")),
+            ..page
+        }
     });
     assert_eq!(delivered.len(), 10);
-    assert!(matches!(inconsistency(&report), Inconsistency::PageRepeats { .. }));
+    assert!(matches!(
+        inconsistency(&report),
+        Inconsistency::PageRepeats { .. }
+    ));
 }
 
 #[test]
 fn empty_and_short_pages_never_end_a_scan() {
-    let empty = Page { total: Some(0), ..Page::default() };
+    let empty = Page {
+        total: Some(0),
+        ..Page::default()
+    };
     // Every single request answered with an empty page and a wrong total, once each.
     for fault in 0..12 {
         let model = Model::new(500);
         let (delivered, report) = scan_of(offset(100, 0), |place, limit, request| {
-            if request == fault { empty.clone() } else { model.page(place, limit) }
+            if request == fault {
+                empty.clone()
+            } else {
+                model.page(place, limit)
+            }
         });
         assert_eq!(wrong(&model, &delivered), (0, 0), "request {fault}");
-        assert_eq!(report.outcome(), Some(&Outcome::Complete), "request {fault}");
+        assert_eq!(
+            report.outcome(),
+            Some(&Outcome::Complete),
+            "request {fault}"
+        );
     }
     // Every page is cut to three rows.
     let model = Model::new(50);
-    let (delivered, report) =
-        scan_of(offset(100, 0), |place, limit, _| model.page(place, limit.min(3)));
+    let (delivered, report) = scan_of(offset(100, 0), |place, limit, _| {
+        model.page(place, limit.min(3))
+    });
     assert_eq!(wrong(&model, &delivered), (0, 0));
     assert_eq!(report.outcome(), Some(&Outcome::Complete));
     // A cursor list may have empty pages in the middle.
@@ -519,7 +615,11 @@ fn rows_that_the_api_counts_and_hides_are_walked_past_and_told() {
             hide(&mut page);
             page
         });
-        assert_eq!(delivered.len() as i128, 300 - (to - from), "hidden: {from}..{to}");
+        assert_eq!(
+            delivered.len() as i128,
+            300 - (to - from),
+            "hidden: {from}..{to}"
+        );
         assert_eq!(report.outcome(), Some(&outcome), "hidden: {from}..{to}");
     }
 }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use http::{Request, Response};
 use tower_service::Service;
 
+use super::ResponseFuture;
 use super::layer::{Config, RetryLayer};
 use super::strategies::{Answer, Strategies};
-use super::ResponseFuture;
 use crate::delivery::Deliver;
 use crate::replay::Replay;
 use crate::timer::Timer;
@@ -32,7 +32,14 @@ impl<S, W: Strategies + Clone> Retry<S, W> {
     pub(super) fn new(inner: S, layer: &RetryLayer<W>) -> Self {
         let strategies = layer.strategies.clone();
         let epoch = strategies.timer().now();
-        Self { inner, shared: Arc::new(Shared { config: layer.config.clone(), strategies, epoch }) }
+        Self {
+            inner,
+            shared: Arc::new(Shared {
+                config: layer.config.clone(),
+                strategies,
+                epoch,
+            }),
+        }
     }
 }
 
@@ -62,7 +69,10 @@ where
 
 impl<S: Clone, W: Strategies> Clone for Retry<S, W> {
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), shared: Arc::clone(&self.shared) }
+        Self {
+            inner: self.inner.clone(),
+            shared: Arc::clone(&self.shared),
+        }
     }
 }
 

@@ -2,9 +2,9 @@
 
 use retry_policy::Stopped;
 
+use crate::timer::Timer;
 #[cfg(feature = "tokio")]
 use crate::timer::TokioTimer;
-use crate::timer::Timer;
 
 /// The strategies of a [`Retry`](super::Retry).
 pub trait Strategies {
