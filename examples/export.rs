@@ -133,11 +133,11 @@ async fn run(options: &Options) -> ExitCode {
     if ending.kind != Kind::Complete {
         say.log("error", &ending.lines().join("; "));
     }
-    if let Some(path) = &options.report {
-        if let Err(error) = write_report(path, &ending, done.scan.as_ref(), requests) {
-            say.line(&format!("the report cannot be written: {error}"));
-            return Kind::Usage.exit_code();
-        }
+    if let Some(path) = &options.report
+        && let Err(error) = write_report(path, &ending, done.scan.as_ref(), requests)
+    {
+        say.line(&format!("the report cannot be written: {error}"));
+        return Kind::Usage.exit_code();
     }
     ending.kind.exit_code()
 }
@@ -242,7 +242,7 @@ async fn export(
         done.lines.push(summary(&report, started.elapsed()));
         done.lines.push(prove(
             &api.api,
-            last.filter(|_| !is_descending),
+            last.as_deref().filter(|_| !is_descending),
             keys,
             &mut ending,
         ));
@@ -409,8 +409,8 @@ impl Embedded {
 }
 
 /// What only the embedded API knows: whether every owed row was delivered once.
-fn prove(api: &SimulatedApi, from: Option<String>, keys: &[String], ending: &mut Ending) -> String {
-    let proof = api.proof_after(from.as_deref(), keys);
+fn prove(api: &SimulatedApi, from: Option<&str>, keys: &[String], ending: &mut Ending) -> String {
+    let proof = api.proof_after(from, keys);
     if ending.kind == Kind::Complete && (proof.missing > 0 || proof.twice > 0) {
         *ending = Ending::new(Kind::Inconsistent, "the proof has failed: this is a defect");
     }

@@ -371,7 +371,8 @@ async fn a_connection_that_cannot_be_made_is_told_with_its_cause() {
 async fn paging_that_contradicts_itself_is_inconsistent() {
     let turns =
         |asked: &Asked| (!asked.reverse && asked.skip > 300).then_some(Fault::IgnorePosition);
-    let cases: [(Api, Box<dyn FnMut(&Asked) -> Option<Fault> + Send>); 5] = [
+    type Faults = Box<dyn FnMut(&Asked) -> Option<Fault> + Send>;
+    let cases: [(Api, Faults); 5] = [
         (
             Api::JumpCloudV1,
             Box::new(|asked| (!asked.reverse).then_some(Fault::IgnorePosition)),

@@ -62,12 +62,12 @@ impl Export {
 
     /// With further arguments; a later value of an option replaces an earlier one.
     pub fn with(mut self, arguments: &[&str]) -> Self {
-        let mut arguments = arguments.iter().map(ToString::to_string).peekable();
-        while let Some(argument) = arguments.next() {
-            if ["--base-delay", "--budget"].contains(&argument.as_str()) {
-                if let Some(at) = self.arguments.iter().position(|other| *other == argument) {
-                    self.arguments.drain(at..at + 2);
-                }
+        let arguments = arguments.iter().map(ToString::to_string).peekable();
+        for argument in arguments {
+            if ["--base-delay", "--budget"].contains(&argument.as_str())
+                && let Some(at) = self.arguments.iter().position(|other| *other == argument)
+            {
+                self.arguments.drain(at..at + 2);
             }
             self.arguments.push(argument);
         }

@@ -89,7 +89,9 @@ impl Ending {
 
     /// A page could not be had.
     pub fn of_error(error: &Error<BoxError>, policy: &Policy, say: &Say) -> Self {
-        let stop = error.attempts().and_then(|attempts| attempts.stop_reason());
+        let stop = error
+            .attempts()
+            .and_then(retry_policy::Attempts::stop_reason);
         let tried = match error.attempts() {
             Some(attempts) if attempts.count() > 1 => {
                 format!(" after {} attempts", attempts.count())
@@ -110,8 +112,7 @@ impl Ending {
                 }
                 (Delivery::Answered(status.as_u16()), happened, body.clone())
             }
-            Error::Fetch { source, .. } => of_fetch(source),
-            Error::Body { source, .. } => of_fetch(source),
+            Error::Fetch { source, .. } | Error::Body { source, .. } => of_fetch(source),
             other => (
                 Delivery::Answered(StatusCode::OK.as_u16()),
                 other.to_string(),

@@ -269,7 +269,8 @@ fn ends_at_a_barren_page(model: &mut Model, page: usize, writes: &[(usize, Write
 /// The controls: the same judge finds fault with what is known to be wrong.
 #[test]
 fn plain_offset_and_the_barren_page_rule_lose_rows_in_the_same_model() {
-    let judge = |control: fn(&mut Model, usize, &[(usize, Write)]) -> Vec<i128>| {
+    type Control = fn(&mut Model, usize, &[(usize, Write)]) -> Vec<i128>;
+    let judge = |control: Control| {
         let (mut missed, mut repeated) = (0, 0);
         every_placement(4, |writes| {
             let mut model = Model::new(7);

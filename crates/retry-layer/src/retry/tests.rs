@@ -61,7 +61,9 @@ fn scripted(
 ) {
     let calls = Calls::default();
     let began = Instant::now();
-    let script = Arc::new(Mutex::new(script.to_vec().into_iter()));
+    let script = Arc::new(Mutex::new(std::collections::VecDeque::from(
+        script.to_vec(),
+    )));
     let seen = Arc::clone(&calls);
     let service = service_fn(move |request: Request<String>| {
         let key = request
@@ -71,7 +73,7 @@ fn scripted(
         seen.lock()
             .unwrap()
             .push((began.elapsed(), request.into_body(), key));
-        let answer = script.lock().unwrap().next().unwrap_or(Status(200));
+        let answer = script.lock().unwrap().pop_front().unwrap_or(Status(200));
         async move {
             let mut response = Response::builder();
             let status = match answer {
