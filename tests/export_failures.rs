@@ -429,60 +429,6 @@ async fn no_key_is_shown_even_if_the_api_repeats_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_users_mistakes_are_told_before_anything_is_sent() {
-    let (api, server) = serve(SimulatedApi::builder(Api::JumpCloudV1).rows(3)).await;
-    let url = server.url();
-    let with_sort = format!("{url}?sort=name");
-    let with_password = url.replace("http://", "http://me:pass@");
-    let cases: &[&[&str]] = &[
-        &["--sort", "username"],
-        &["--sort", "-username"],
-        &["--sort", ""],
-        &["--api", "ixon", "--sort", "publicId"],
-        &["--api", "nonsense"],
-        &["--url", &with_sort],
-        &["--url", &with_password],
-        &["--url", "ftp://localhost/x"],
-        &["--url", "no url"],
-        &["--url", "/api/systemusers"],
-        &["--page-size", "0"],
-        &["--page-size", "-1"],
-        &["--max-attempts", "0"],
-        &["--base-delay", "0ms"],
-        &["--base-delay", "20"],
-        &["--attempt-timeout", "0s"],
-        &["--deadline", "soon"],
-        &["--budget", "much"],
-        &["--header", "s3cret without a colon"],
-        &["--header", "bad name: s3cret"],
-        &["--header", "x-a: s3cret\nx-b: c"],
-        &["--key-file", "/nowhere/at/all"],
-        &["--key-env", "NO_SUCH_VARIABLE"],
-        &["--key-file", "/dev/null"],
-        &["--key-file", "a", "--key-env", "b"],
-        &["--out", "/nowhere/at/all"],
-        &["--checkpoint", "checkpoint"],
-        &["--no-such-option"],
-        &["stray"],
-    ];
-    for case in cases {
-        let url = if case.contains(&"--url") {
-            vec![]
-        } else {
-            vec!["--url", &url]
-        };
-        let run = Export::new(&url).with(case).run();
-        assert_eq!(run.code, 2, "{case:?}: {}", run.stderr);
-        assert!(!run.stderr.is_empty() && run.stdout.is_empty());
-        assert!(!run.everything().contains("s3cret"), "{}", run.stderr);
-    }
-    assert_eq!(api.log().len(), 0);
-    let run = Export::new(&["--url", &url]).with(&["--log", "/nowhere/at/all"]);
-    let output = run.command().output().unwrap();
-    assert_eq!(output.status.code(), Some(2));
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn an_output_that_cannot_be_written_is_never_a_success() {
     let (api, server) = serve(
         SimulatedApi::builder(Api::JumpCloudV1)

@@ -73,7 +73,7 @@ impl<E> Error<E> {
     }
 }
 
-impl<E> fmt::Display for Error<E> {
+impl<E: fmt::Display> fmt::Display for Error<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = match self {
             Self::Body { .. } => return f.write_str("the page could not be read"),
@@ -83,7 +83,9 @@ impl<E> fmt::Display for Error<E> {
                     None => f.write_str("a row has another shape"),
                 };
             }
-            Self::Fetch { .. } => return f.write_str("the page could not be fetched"),
+            Self::Fetch { source, .. } => {
+                return write!(f, "the page could not be fetched: {source}");
+            }
             Self::NotAPage { why, words } => {
                 write!(f, "the answer is not a page: {why}")?;
                 words
@@ -111,13 +113,13 @@ impl<E> fmt::Display for Error<E> {
     }
 }
 
-impl<E: std::error::Error + 'static> std::error::Error for Error<E> {
+/// A boxed error is no [`std::error::Error`] itself, so the service's error is printed, not a source.
+impl<E: fmt::Debug + fmt::Display> std::error::Error for Error<E> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Body { source, .. } => Some(&**source),
-            Self::Fetch { source, .. } => Some(source),
             Self::Row { source, .. } => Some(source),
-            Self::NotAPage { .. } | Self::Status { .. } => None,
+            Self::Fetch { .. } | Self::NotAPage { .. } | Self::Status { .. } => None,
         }
     }
 }

@@ -17,6 +17,7 @@ mod cursor;
 mod size;
 #[cfg(test)]
 mod tests;
+mod window;
 
 use http::Request;
 use retry_policy::Attempts;

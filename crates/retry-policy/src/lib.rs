@@ -40,7 +40,7 @@
 //! Time is a [`Duration`](core::time::Duration) since the request began, a draw is a `u32`
 //! uniformly spread over its range. Tests pass fixed ones.
 #![doc = include_str!("../DESIGN.md")]
-#![cfg_attr(not(feature = "std"), no_std)]
+#![cfg_attr(not(any(feature = "std", test)), no_std)]
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 pub mod attempts;

@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use retry_policy::safety::Shrinkable;
 
 use super::size::PageSize;
+use super::window::{Barren, FENCE_ROWS, FENCE_ROWS_AFTER_A_FAILURE, Fence, Role, Window};
 use super::{Ask, Origin, State, WalkStep};
 use crate::page::Page;
 use crate::query::Place;
@@ -28,9 +29,6 @@ const STEPS_BACK: u32 = 200;
 const REPEATS: u32 = 2;
 /// How many pages beyond the total are looked through for hidden rows. Our choice.
 const PAGES_BEYOND: u64 = 10;
-/// The rows of the fence's request, and of the smaller one that follows when it was too heavy.
-const FENCE_ROWS: u32 = 4;
-const FENCE_ROWS_AFTER_A_FAILURE: u32 = 2;
 /// How often both orders must show no row at all before the collection counts as empty.
 const EMPTY_PAGES: u32 = 2;
 /// The same, when the API says that there are rows.
@@ -59,57 +57,6 @@ pub(super) struct Anchored {
     hidden: bool,
     barren: Barren,
     end: Option<Outcome>,
-}
-
-/// A page that is planned, on its way, or here.
-#[derive(Debug)]
-struct Window {
-    id: u64,
-    rank: u64,
-    /// The rows that were asked for.
-    rows: u32,
-    state: State,
-    carried: Shrinkable,
-    /// How far the next step back goes.
-    back: u64,
-    role: Role,
-    /// Known rows are expected at its beginning, so they tell of no write.
-    catches_up: bool,
-    bridges: bool,
-}
-
-/// Why a page is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
-    /// To fill the gap before a page: when it is not covered itself, another takes its place.
-    FillsGap,
-    /// It was not covered, and is kept until the gap before it is filled.
-    Kept,
-    /// It comes next.
-    Next,
-}
-
-/// The greatest key in the order of the scan, read in the reverse order.
-#[derive(Debug)]
-struct Fence {
-    id: u64,
-    /// The rows that are asked for: two or more, so that a server that ignores the direction gives
-    /// itself away.
-    rows: u32,
-    carried: Shrinkable,
-    state: Option<State>,
-    key: Option<Key>,
-}
-
-/// What was seen since the last new row.
-#[derive(Debug, Default)]
-struct Barren {
-    pages: u32,
-    idle: u32,
-    furthest: Option<Key>,
-    stalls: u32,
-    steps_back: u32,
-    empty: u32,
 }
 
 impl Anchored {
@@ -529,22 +476,6 @@ impl Anchored {
             if matches!(state, State::Failed) {
                 *state = State::Wanted;
             }
-        }
-    }
-}
-
-impl Window {
-    const fn at(rank: u64) -> Self {
-        Self {
-            id: 0,
-            rank,
-            rows: 0,
-            state: State::Wanted,
-            carried: Shrinkable::new(),
-            back: 0,
-            role: Role::Next,
-            catches_up: false,
-            bridges: false,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The scan against a model of a collection that is written to between any two requests.
 
+mod misbehaving;
+
 use std::collections::{BTreeSet, VecDeque};
 
 use proptest::prelude::*;
@@ -7,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::dialect::{IXON, JUMPCLOUD_V1};
 use crate::page::Next;
-use crate::{Inconsistency, Order, Outcome};
+use crate::{Order, Outcome};
 
 /// Keys are far apart, so that there is always room between two of them.
 const APART: i128 = 1 << 40;
@@ -420,208 +422,6 @@ fn pages_that_are_too_heavy_shrink_and_lose_nothing() {
             }
         }
         assert_eq!(wrong(&model, &delivered), (0, 0));
-    }
-}
-
-/// Answers by a function of the place and the limit instead of a model.
-fn scan_of(query: Query, answer: impl Fn(&Place, usize, usize) -> Page) -> (Vec<i128>, Report) {
-    let mut scan = Scan::new(query);
-    let mut delivered = Vec::new();
-    for request in 0..20_000 {
-        match scan.step() {
-            Step::Ask(ask) => scan.answer(ask.id(), answer(&ask.place, ask.rows as usize, request)),
-            Step::Rows(rows) => delivered.extend(numbers(&rows)),
-            Step::Done => return (delivered, scan.report().clone()),
-            other => panic!("{other:?}"),
-        }
-    }
-    panic!("the scan does not end")
-}
-
-fn inconsistency(report: &Report) -> &Inconsistency {
-    match report.outcome() {
-        Some(Outcome::Inconsistent(why)) => why,
-        other => panic!("{other:?}"),
-    }
-}
-
-#[test]
-fn an_api_that_ignores_offset_sort_or_direction_is_inconsistent() {
-    let model = Model::new(300);
-    let first_page = |_: &Place, limit, _| {
-        model.page(
-            &Place::Rank {
-                skip: 0,
-                order: Order::Ascending,
-            },
-            limit,
-        )
-    };
-    let (delivered, report) = scan_of(offset(100, 0), |place, limit, request| match place {
-        Place::Rank {
-            order: Order::Descending,
-            ..
-        } => model.page(place, limit),
-        _ => first_page(place, limit, request),
-    });
-    assert_eq!(delivered.len(), 100);
-    assert!(matches!(
-        inconsistency(&report),
-        Inconsistency::NoProgress { .. }
-    ));
-
-    let (_, report) = scan_of(offset(100, 0), first_page);
-    assert_eq!(inconsistency(&report), &Inconsistency::ReverseIgnored);
-
-    let (delivered, report) = scan_of(offset(100, 0), |place, limit, _| {
-        let mut page = model.page(place, limit);
-        page.rows.swap(3, 4);
-        page
-    });
-    assert_eq!(delivered, []);
-    assert!(matches!(
-        inconsistency(&report),
-        Inconsistency::KeysNotIncreasing { .. }
-    ));
-}
-
-#[test]
-fn pages_that_go_round_in_a_circle_of_any_length_end_the_scan() {
-    for circle in [2, 3, 7, 40] {
-        let model = Model::new(10_000);
-        let (delivered, report) = scan_of(offset(100, 0), |place, limit, _| match place {
-            Place::Rank {
-                skip,
-                order: Order::Ascending,
-            } => {
-                let skip = skip % (99 * circle);
-                model.page(
-                    &Place::Rank {
-                        skip,
-                        order: Order::Ascending,
-                    },
-                    limit,
-                )
-            }
-            _ => model.page(place, limit),
-        });
-        assert_eq!(delivered.len() as u64, 99 * circle + 1);
-        assert!(matches!(
-            inconsistency(&report),
-            Inconsistency::NoProgress { .. }
-        ));
-    }
-}
-
-#[test]
-fn a_cursor_or_a_page_that_repeats_is_inconsistent_and_delivered_once() {
-    for circle in [2, 3, 500] {
-        let model = Model::new(10_000);
-        let turn = circle as i128 * 10;
-        let (delivered, report) = scan_of(cursored(10), |place, limit, _| {
-            let mut page = model.page(place, limit);
-            if let Next::Cursor(cursor) = &page.next {
-                if cursor.parse::<i128>().unwrap() == turn * APART {
-                    page.next = Next::Cursor((10 * APART).to_string());
-                }
-            }
-            page
-        });
-        assert_eq!(delivered.len(), circle * 10);
-        assert_eq!(wrong(&model, &delivered).1, 0, "no row twice");
-        assert!(matches!(
-            inconsistency(&report),
-            Inconsistency::CursorRepeats { .. } | Inconsistency::PageRepeats { .. }
-        ));
-    }
-    // The position is ignored, but every cursor is a fresh one.
-    let model = Model::new(100);
-    let (delivered, report) = scan_of(cursored(10), |_, limit, request| {
-        let page = model.page(&Place::After(None), limit);
-        Page {
-            next: Next::Cursor(format!("fresh {request}")),
-            ..page
-        }
-    });
-    assert_eq!(delivered.len(), 10);
-    assert!(matches!(
-        inconsistency(&report),
-        Inconsistency::PageRepeats { .. }
-    ));
-}
-
-#[test]
-fn empty_and_short_pages_never_end_a_scan() {
-    let empty = Page {
-        total: Some(0),
-        ..Page::default()
-    };
-    // Every single request answered with an empty page and a wrong total, once each.
-    for fault in 0..12 {
-        let model = Model::new(500);
-        let (delivered, report) = scan_of(offset(100, 0), |place, limit, request| {
-            if request == fault {
-                empty.clone()
-            } else {
-                model.page(place, limit)
-            }
-        });
-        assert_eq!(wrong(&model, &delivered), (0, 0), "request {fault}");
-        assert_eq!(
-            report.outcome(),
-            Some(&Outcome::Complete),
-            "request {fault}"
-        );
-    }
-    // Every page is cut to three rows.
-    let model = Model::new(50);
-    let (delivered, report) = scan_of(offset(100, 0), |place, limit, _| {
-        model.page(place, limit.min(3))
-    });
-    assert_eq!(wrong(&model, &delivered), (0, 0));
-    assert_eq!(report.outcome(), Some(&Outcome::Complete));
-    // A cursor list may have empty pages in the middle.
-    let model = Model::new(50);
-    let (delivered, _) = scan_of(cursored(10), |place, limit, request| {
-        let page = model.page(place, limit);
-        match (request % 3, place) {
-            (1, Place::After(cursor)) => Page {
-                next: Next::Cursor(format!("{:>40}", cursor.as_deref().unwrap_or("0"))),
-                ..Page::default()
-            },
-            _ => page,
-        }
-    });
-    assert_eq!(delivered.len(), 50);
-}
-
-#[test]
-fn rows_that_the_api_counts_and_hides_are_walked_past_and_told() {
-    let model = Model::new(300);
-    let hide = |from: i128, to: i128| {
-        move |page: &mut Page| {
-            page.rows.retain(|row| {
-                !matches!(row.key(), Some(Key::Number(key)) if (from..to).contains(&(key / APART)))
-            });
-        }
-    };
-    for (from, to, outcome) in [
-        (50, 60, Outcome::Complete),
-        (50, 140, Outcome::Complete),
-        (50, 190, Outcome::BestEffort),
-    ] {
-        let hide = hide(from, to);
-        let (delivered, report) = scan_of(offset(100, 0), |place, limit, _| {
-            let mut page = model.page(place, limit);
-            hide(&mut page);
-            page
-        });
-        assert_eq!(
-            delivered.len() as i128,
-            300 - (to - from),
-            "hidden: {from}..{to}"
-        );
-        assert_eq!(report.outcome(), Some(&outcome), "hidden: {from}..{to}");
     }
 }
 

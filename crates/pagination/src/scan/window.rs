@@ -1,0 +1,77 @@
+//! The pages of an anchored scan that are planned, on their way or here, and its fence.
+
+use retry_policy::safety::Shrinkable;
+
+use super::State;
+use crate::Key;
+
+/// A page that is planned, on its way, or here.
+#[derive(Debug)]
+pub(super) struct Window {
+    pub(super) id: u64,
+    pub(super) rank: u64,
+    /// The rows that were asked for.
+    pub(super) rows: u32,
+    pub(super) state: State,
+    pub(super) carried: Shrinkable,
+    /// How far the next step back goes.
+    pub(super) back: u64,
+    pub(super) role: Role,
+    /// Known rows are expected at its beginning, so they tell of no write.
+    pub(super) catches_up: bool,
+    pub(super) bridges: bool,
+}
+
+/// Why a page is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// To fill the gap before a page: when it is not covered itself, another takes its place.
+    FillsGap,
+    /// It was not covered, and is kept until the gap before it is filled.
+    Kept,
+    /// It comes next.
+    Next,
+}
+
+/// The greatest key in the order of the scan, read in the reverse order.
+#[derive(Debug)]
+pub(super) struct Fence {
+    pub(super) id: u64,
+    /// The rows that are asked for: two or more, so that a server that ignores the direction gives
+    /// itself away.
+    pub(super) rows: u32,
+    pub(super) carried: Shrinkable,
+    pub(super) state: Option<State>,
+    pub(super) key: Option<Key>,
+}
+
+/// What was seen since the last new row.
+#[derive(Debug, Default)]
+pub(super) struct Barren {
+    pub(super) pages: u32,
+    pub(super) idle: u32,
+    pub(super) furthest: Option<Key>,
+    pub(super) stalls: u32,
+    pub(super) steps_back: u32,
+    pub(super) empty: u32,
+}
+
+impl Window {
+    pub(super) const fn at(rank: u64) -> Self {
+        Self {
+            id: 0,
+            rank,
+            rows: 0,
+            state: State::Wanted,
+            carried: Shrinkable::new(),
+            back: 0,
+            role: Role::Next,
+            catches_up: false,
+            bridges: false,
+        }
+    }
+}
+
+/// The rows of the fence's request, and of the smaller one that follows when it was too heavy.
+pub(super) const FENCE_ROWS: u32 = 4;
+pub(super) const FENCE_ROWS_AFTER_A_FAILURE: u32 = 2;
