@@ -26,7 +26,7 @@ use http_body_util::Full;
 use pagination::{Checkpoint, Pages, Query, Report};
 use retry_layer::{CollectLayer, Collected, Key, RetryLayer};
 use retry_policy::Policy;
-use simulated_api::{Server, SimulatedApi};
+use simulated_api::{Proof, Server, SimulatedApi};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tower::ServiceBuilder;
@@ -53,11 +53,7 @@ fn main() -> ExitCode {
                 return ExitCode::SUCCESS; // --help
             }
             let text = error.to_string();
-            let what = text
-                .lines()
-                .next()
-                .unwrap_or_default()
-                .trim_start_matches("error: ");
+            let what = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
             let ending = Ending::usage(what);
             if let Some(path) = report_of(std::env::args()) {
                 let _ = write_report(&path, &ending, None, 0);
@@ -65,10 +61,8 @@ fn main() -> ExitCode {
             return ending.kind.exit_code();
         }
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     match runtime {
         Ok(runtime) => {
             let code = runtime.block_on(run(&options));
@@ -106,32 +100,29 @@ fn write_report(
 }
 
 async fn run(options: &Options) -> ExitCode {
-    let log = options
-        .log
-        .as_ref()
-        .map(|path| OpenOptions::new().create(true).append(true).open(path));
+    let log =
+        options.log.as_ref().map(|path| OpenOptions::new().create(true).append(true).open(path));
     let (log, log_error) = match log.transpose() {
         Ok(log) => (log, None),
         Err(error) => (None, Some(error)),
     };
-    let say = Arc::new(Say::new(log, options.secrets()));
+    let say = Arc::new(Say::new(log, options.clone()));
     let sent = Arc::new(AtomicU64::new(0));
     let mut done = Done::default();
-    let mut ending = match log_error {
+    let ending = match log_error {
         Some(error) => Ending::usage(format!("--log cannot be opened: {error}")),
         None => match export(options, &say, &sent, &mut done).await {
             Ok(ending) | Err(ending) => ending,
         },
     };
-    say.hide(options.key_text());
-    ending.what = say.clean(&ending.what);
     let requests = sent.load(Ordering::Relaxed);
     say.finish();
     for line in ending.lines().iter().chain(&done.lines) {
         say.line(line);
     }
-    if ending.kind != Kind::Complete {
-        say.log("error", &ending.lines().join("; "));
+    if ending.kind != Kind::Complete && !ending.is_logged {
+        let reason = ending.lines().join("; ");
+        say.log("error", &format!("attempt=none status=none wait=none reason=\"{reason}\""));
     }
     if let Some(path) = &options.report
         && let Err(error) = write_report(path, &ending, done.scan.as_ref(), requests)
@@ -166,88 +157,55 @@ async fn export(
     }
     let embedded = match options.url {
         None => Some(Embedded::start(options).await.map_err(|error| {
-            Ending::new(
-                Kind::GaveUp,
-                format!("the embedded API cannot be started: {error}"),
-            )
+            Ending::new(Kind::GaveUp, format!("the embedded API cannot be started: {error}"))
         })?),
         Some(_) => None,
     };
-    let key = options
-        .key()
-        .or_else(|| embedded.as_ref().map(|api| Key::file(api.key_file.path())));
-    let credential = key
-        .map(|key| options.credential(key))
-        .transpose()
-        .map_err(Ending::usage)?;
+    let key = options.key().or_else(|| embedded.as_ref().map(|api| Key::file(api.key_file.path())));
+    let credential = key.map(|key| options.credential(key)).transpose().map_err(Ending::usage)?;
 
-    let is_https = options
-        .url
-        .as_ref()
-        .is_some_and(|url| url.starts_with("https:"));
-    let address = embedded
-        .as_ref()
-        .and_then(|api| api.server.address().to_string().parse().ok());
+    let is_https = options.url.as_ref().is_some_and(|url| url.starts_with("https:"));
+    let address = embedded.as_ref().and_then(|api| api.server.address().to_string().parse().ok());
     let wire = Wire::new(is_https, headers, address, Arc::clone(sent)).map_err(Ending::usage)?;
     let mut retry = RetryLayer::new(policy)
         .budget(options.budget.budget().map(Arc::new))
         .attempt_timeout(options.attempt_timeout)
         .observe({
-            let (say, options_key) = (Arc::clone(say), options.key_text());
-            move |event| {
-                say.hide(options_key.clone());
-                say.attempt(event);
-            }
+            let say = Arc::clone(say);
+            move |event| say.attempt(event)
         });
     if let Some(credential) = credential {
         retry = retry.credential(credential);
     }
-    let client = ServiceBuilder::new()
-        .layer(retry)
-        .layer(CollectLayer::new())
-        .service(wire);
+    let client = ServiceBuilder::new().layer(retry).layer(CollectLayer::new()).service(wire);
     let client = BoxCloneService::new(client);
 
     let (mut output, checkpoint, from) = open_output(options, &query)?;
-    let mut pages = match from.clone() {
+    let went_on_from = output.last_key(options.api.simulated().key_field());
+    let mut pages = match from {
         Some(from) => Pages::from_checkpoint(client, query, from),
         None => Pages::new(client, query),
     };
     let mut delivered = embedded.as_ref().map(|_| Vec::new());
     let interrupted = watch_signals(options);
     let delivering = delivered.as_mut();
-    let mut ending = read(
-        &mut pages,
-        &mut output,
-        checkpoint.as_ref(),
-        delivering,
-        interrupted,
-        say,
-        &policy,
-    )
-    .await;
+    let mut ending =
+        read(&mut pages, &mut output, checkpoint.as_ref(), delivering, interrupted, say, &policy)
+            .await;
     if let Err(error) = output.finish() {
         ending = unwritable(&error);
     }
     let report = pages.report().clone();
+    done.lines.push(summary(&report, started.elapsed()));
     if let (Some(api), Some(keys)) = (&embedded, &delivered) {
-        let last = from
-            .as_ref()
-            .and_then(Checkpoint::last_key)
-            .map(ToString::to_string);
-        let is_descending = options
-            .sort
-            .as_ref()
-            .is_some_and(|field| field.starts_with('-'));
-        done.lines.push(summary(&report, started.elapsed()));
-        done.lines.push(prove(
-            &api.api,
-            last.as_deref().filter(|_| !is_descending),
-            keys,
-            &mut ending,
-        ));
-    } else {
-        done.lines.push(summary(&report, started.elapsed()));
+        let is_descending = options.sort.as_ref().is_some_and(|field| field.starts_with('-'));
+        // What lies before the row that was gone on from is not this API's to judge.
+        let is_ahead = |key: &str| match &went_on_from {
+            Some(last) if is_descending => key < last.as_str(),
+            Some(last) => key > last.as_str(),
+            None => true,
+        };
+        done.lines.push(prove(api.api.proof_where(is_ahead, keys), &mut ending));
     }
     done.scan = Some(report);
     Ok(ending)
@@ -261,10 +219,7 @@ fn open_output(
     let Some(out) = &options.out else {
         return Ok((Output::stdout(), None, None));
     };
-    let file = options
-        .checkpoint
-        .as_ref()
-        .map(|path| CheckpointFile::at(path));
+    let file = options.checkpoint.as_ref().map(|path| CheckpointFile::at(path));
     let mut found = None;
     if let Some(file) = &file {
         found = file.read(query).map_err(Ending::usage)?;
@@ -280,10 +235,7 @@ fn open_output(
 }
 
 fn unwritable(error: &std::io::Error) -> Ending {
-    Ending::new(
-        Kind::GaveUp,
-        format!("the output cannot be written: {error}"),
-    )
+    Ending::new(Kind::GaveUp, format!("the output cannot be written: {error}"))
 }
 
 /// Reads page after page until the end, a failure or a signal.
@@ -298,10 +250,7 @@ async fn read(
 ) -> Ending {
     let save = |here: &Checkpoint, output: &mut Output| match checkpoint {
         Some(file) => file.write(here, output).map_err(|error| {
-            Ending::new(
-                Kind::GaveUp,
-                format!("the checkpoint cannot be written: {error}"),
-            )
+            Ending::new(Kind::GaveUp, format!("the checkpoint cannot be written: {error}"))
         }),
         None => Ok(()),
     };
@@ -330,7 +279,7 @@ async fn read(
             Some(Err(error)) => return Ending::of_error(&error, policy, say),
             None => {
                 let saved = pages.checkpoint().map_or(Ok(()), |here| save(here, output));
-                let ending = Ending::of_outcome(pages.report().outcome());
+                let ending = Ending::of_outcome(pages.report().outcome(), say);
                 return saved.err().unwrap_or(ending);
             }
         };
@@ -346,10 +295,9 @@ fn watch_signals(options: &Options) -> oneshot::Receiver<&'static str> {
     let (tell, interrupted) = oneshot::channel();
     let report = options.report.clone();
     tokio::spawn(async move {
-        let (Ok(mut interrupt), Ok(mut terminate)) = (
-            signal(SignalKind::interrupt()),
-            signal(SignalKind::terminate()),
-        ) else {
+        let (Ok(mut interrupt), Ok(mut terminate)) =
+            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+        else {
             return std::future::pending().await; // Without a handler the signal ends the process.
         };
         let name = tokio::select! {
@@ -358,10 +306,8 @@ fn watch_signals(options: &Options) -> oneshot::Receiver<&'static str> {
         };
         let _ = tell.send(name);
         tokio::time::sleep(LAST_MOMENT).await;
-        let ending = Ending::new(
-            Kind::GaveUp,
-            format!("interrupted by {name} while it was writing"),
-        );
+        let ending =
+            Ending::new(Kind::GaveUp, format!("interrupted by {name} while it was writing"));
         if let Some(path) = report {
             let _ = write_report(&path, &ending, None, 0);
         }
@@ -381,9 +327,7 @@ impl Embedded {
     /// Faults, writes and a rotated key, all by the seed.
     async fn start(options: &Options) -> std::io::Result<Self> {
         let key_file = tempfile::NamedTempFile::new()?;
-        let first = options
-            .key_text()
-            .unwrap_or_else(|| "embedded-key-1".into());
+        let first = options.key_text().unwrap_or_else(|| "embedded-key-1".into());
         std::fs::write(key_file.path(), &first)?;
         let mut builder = SimulatedApi::builder(options.api.simulated())
             .rows(options.rows)
@@ -392,25 +336,18 @@ impl Embedded {
             .writes_by_seed(options.seed);
         if options.key().is_none() {
             let path = key_file.path().to_owned();
-            builder = builder
-                .rotate_key(5, "embedded-key-2")
-                .on_rotation(move |key| {
-                    let _ = std::fs::write(&path, key);
-                });
+            builder = builder.rotate_key(5, "embedded-key-2").on_rotation(move |key| {
+                let _ = std::fs::write(&path, key);
+            });
         }
         let api = builder.build();
         let server = api.serve().await?;
-        Ok(Self {
-            api,
-            server,
-            key_file,
-        })
+        Ok(Self { api, server, key_file })
     }
 }
 
 /// What only the embedded API knows: whether every owed row was delivered once.
-fn prove(api: &SimulatedApi, from: Option<&str>, keys: &[String], ending: &mut Ending) -> String {
-    let proof = api.proof_after(from, keys);
+fn prove(proof: Proof, ending: &mut Ending) -> String {
     if ending.kind == Kind::Complete && (proof.missing > 0 || proof.twice > 0) {
         *ending = Ending::new(Kind::Inconsistent, "the proof has failed: this is a defect");
     }
@@ -441,9 +378,7 @@ fn summary(report: &Report, took: Duration) -> String {
 /// The largest resident size of this process so far, in MiB, where the system tells.
 fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
     Some(kib.div_ceil(1024))
 }

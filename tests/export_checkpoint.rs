@@ -11,15 +11,12 @@ fn slowly(_: &Asked) -> Option<Fault> {
 }
 
 async fn serve(api: Api, rows: u64) -> (SimulatedApi, Server) {
-    let api = SimulatedApi::builder(api)
-        .rows(rows)
-        .faults(slowly)
-        .writes(|number, rows| {
-            if number > 1 {
-                rows.delete_at(0);
-                rows.append();
-            }
-        });
+    let api = SimulatedApi::builder(api).rows(rows).faults(slowly).writes(|number, rows| {
+        if number > 1 {
+            rows.delete_at(0);
+            rows.append();
+        }
+    });
     let api = api.build();
     let server = api.serve().await.unwrap();
     (api, server)
@@ -34,14 +31,7 @@ fn export(api: Api, server: &Server) -> Export {
     let export = Export::new(&["--api", name, "--url", &server.url(), "--page-size", "20"]);
     let (out, checkpoint) = (export.path("out"), export.path("checkpoint"));
     export
-        .with(&[
-            "--out",
-            &out,
-            "--checkpoint",
-            &checkpoint,
-            "--key-env",
-            "TEST_KEY",
-        ])
+        .with(&["--out", &out, "--checkpoint", &checkpoint, "--key-env", "TEST_KEY"])
         .env("TEST_KEY", "key")
 }
 
@@ -61,20 +51,13 @@ fn killed_after(export: &Export, after: Duration) -> Option<i32> {
 
 fn signal(child: u32, name: &str) {
     let mut kill = std::process::Command::new("kill");
-    assert!(
-        kill.arg(format!("-{name}"))
-            .arg(child.to_string())
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(kill.arg(format!("-{name}")).arg(child.to_string()).status().unwrap().success());
 }
 
 fn with_half_a_line(path: &Path) {
     use std::io::Write;
     let mut file = std::fs::OpenOptions::new().append(true).open(path).unwrap();
-    file.write_all(b"{\"_id\":\"not known to the checkpoint\"}\n{\"_id\":\"half")
-        .unwrap();
+    file.write_all(b"{\"_id\":\"not known to the checkpoint\"}\n{\"_id\":\"half").unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -97,20 +80,12 @@ async fn killed_at_any_moment_and_started_again_it_holds_every_row_once() {
         assert!(kills > 2, "it was killed on the way");
         let keys = keys(&lines(&export), name.key_field());
         let proof = api.proof(&keys);
-        assert_eq!(
-            (proof.missing, proof.twice),
-            (0, 0),
-            "{name:?} after {kills} kills"
-        );
+        assert_eq!((proof.missing, proof.twice), (0, 0), "{name:?} after {kills} kills");
         assert_eq!(run.count("items"), keys.len() as u64);
         assert!(keys.is_sorted());
         // The kills did not send it back to the beginning.
         let quiet = 2 * 700 / 19;
-        assert!(
-            api.log().len() < quiet + 3 * kills as usize,
-            "{} requests",
-            api.log().len()
-        );
+        assert!(api.log().len() < quiet + 3 * kills as usize, "{} requests", api.log().len());
     }
 }
 
@@ -154,9 +129,7 @@ async fn a_signal_ends_it_soon_and_leaves_a_valid_checkpoint() {
 async fn a_signal_ends_a_run_that_nobody_reads_or_answers() {
     // A long wait.
     let fault = Fault::status(503).header("retry-after", "60");
-    let api = SimulatedApi::builder(Api::JumpCloudV1)
-        .faults(move |_| Some(fault.clone()))
-        .build();
+    let api = SimulatedApi::builder(Api::JumpCloudV1).faults(move |_| Some(fault.clone())).build();
     let server = api.serve().await.unwrap();
     let waiting = export(Api::JumpCloudV1, &server);
     // A pipe that is full.
@@ -189,11 +162,7 @@ async fn assert_refused(tamper: impl Fn(&Export), arguments: &[&str], words: &st
     let run: Run = export.run();
     assert_eq!(run.code, 2, "{words}: {}", run.stderr);
     assert!(run.stderr.contains(words), "{words}: {}", run.stderr);
-    assert_eq!(
-        (files(&export), api.log().len()),
-        (before, requests),
-        "{words}"
-    );
+    assert_eq!((files(&export), api.log().len()), (before, requests), "{words}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -203,17 +172,10 @@ async fn a_checkpoint_that_does_not_fit_is_refused_and_nothing_is_touched() {
         std::fs::write(export.path(name), edit(text)).unwrap();
     };
     let untouched = |_: &Export| ();
-    assert_refused(
-        untouched,
-        &["--filter", "department:$eq:IT"],
-        "another query",
-    )
-    .await;
+    assert_refused(untouched, &["--filter", "department:$eq:IT"], "another query").await;
     assert_refused(untouched, &["--sort", "-_id"], "another query").await;
     let newer = |export: &Export| {
-        edit(export, "checkpoint", &|text| {
-            text.replace("\"version\": 1", "\"version\": 2")
-        });
+        edit(export, "checkpoint", &|text| text.replace("\"version\": 1", "\"version\": 2"));
     };
     assert_refused(newer, &[], "format 2").await;
     let cut = |export: &Export| edit(export, "checkpoint", &|text| text[..40].to_owned());
@@ -239,21 +201,10 @@ async fn another_url_or_api_is_another_query() {
     for arguments in [["--url", &other_server.url()], ["--api", "jumpcloud-v2"]] {
         // Each option may be given once: the first command line without it.
         let (out, checkpoint) = (first.path("out"), first.path("checkpoint"));
-        let files = [
-            "--out",
-            &out,
-            "--checkpoint",
-            &checkpoint,
-            "--key-env",
-            "TEST_KEY",
-        ];
+        let files = ["--out", &out, "--checkpoint", &checkpoint, "--key-env", "TEST_KEY"];
         let second = Export::new(&files).with(&arguments).env("TEST_KEY", "key");
         let url = server.url();
-        let second = if arguments[0] == "--api" {
-            second.with(&["--url", &url])
-        } else {
-            second
-        };
+        let second = if arguments[0] == "--api" { second.with(&["--url", &url]) } else { second };
         assert_eq!(second.run().code, 2);
     }
     assert_eq!(other.log().len(), 0);
@@ -264,12 +215,10 @@ async fn after_a_failure_the_next_run_goes_on() {
     for (fault, code) in [(Fault::status(403), 3), (Fault::status(503), 4)] {
         let down = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
         let is_down = std::sync::Arc::clone(&down);
-        let api = SimulatedApi::builder(Api::JumpCloudV1)
-            .rows(300)
-            .faults(move |asked| {
-                let fails = asked.number > 5 && is_down.load(std::sync::atomic::Ordering::Relaxed);
-                fails.then(|| fault.clone())
-            });
+        let api = SimulatedApi::builder(Api::JumpCloudV1).rows(300).faults(move |asked| {
+            let fails = asked.number > 5 && is_down.load(std::sync::atomic::Ordering::Relaxed);
+            fails.then(|| fault.clone())
+        });
         let api = api.build();
         let server = api.serve().await.unwrap();
         let export = export(Api::JumpCloudV1, &server).with(&["--max-attempts", "2"]);
@@ -287,13 +236,22 @@ async fn after_a_failure_the_next_run_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_embedded_api_can_be_gone_on_with() {
-    let export = Export::new(&["--rows", "3000", "--page-size", "20"]);
-    let (out, checkpoint) = (export.path("out"), export.path("checkpoint"));
-    let export = export.with(&["--out", &out, "--checkpoint", &checkpoint]);
-    killed_after(&export, Duration::from_millis(150));
-    let run = export.run();
-    assert_eq!(run.code, 0, "{}", run.stderr);
-    assert!(run.stderr.contains(" 0 missing, 0 twice"), "{}", run.stderr);
-    let keys = keys(&lines(&export), "_id");
-    assert!(keys.is_sorted_by(|a, b| a < b));
+    for (arguments, field) in [
+        (&["--sort", "_id"][..], "_id"),
+        (&["--sort", "-_id"], "_id"),
+        (&["--api", "ixon"], "publicId"),
+    ] {
+        let export = Export::new(&["--rows", "3000", "--page-size", "20"]).with(arguments);
+        let (out, checkpoint) = (export.path("out"), export.path("checkpoint"));
+        let export = export.with(&["--out", &out, "--checkpoint", &checkpoint]);
+        killed_after(&export, Duration::from_millis(150));
+        let run = export.run();
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        assert!(run.stderr.contains(" 0 missing, 0 twice"), "{}", run.stderr);
+        let mut keys = keys(&lines(&export), field);
+        if arguments[1] == "-_id" {
+            keys.reverse();
+        }
+        assert!(keys.is_sorted_by(|a, b| a < b));
+    }
 }

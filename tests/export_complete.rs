@@ -6,11 +6,8 @@ use std::time::Duration;
 use integration_tests::{Export, Run};
 use simulated_api::{Api, Builder, Fault, Proof, Row, Server, SimulatedApi};
 
-const APIS: [(Api, &str); 3] = [
-    (Api::JumpCloudV1, "jumpcloud-v1"),
-    (Api::JumpCloudV2, "jumpcloud-v2"),
-    (Api::Ixon, "ixon"),
-];
+const APIS: [(Api, &str); 3] =
+    [(Api::JumpCloudV1, "jumpcloud-v1"), (Api::JumpCloudV2, "jumpcloud-v2"), (Api::Ixon, "ixon")];
 
 async fn serve(builder: Builder) -> (SimulatedApi, Server) {
     let api = builder.build();
@@ -20,40 +17,20 @@ async fn serve(builder: Builder) -> (SimulatedApi, Server) {
 
 /// Exports the API with its key and these arguments.
 fn export(api: &SimulatedApi, server: &Server, arguments: &[&str]) -> Run {
-    let name = APIS
-        .iter()
-        .find(|(other, _)| *other == api.api())
-        .unwrap()
-        .1;
-    Export::new(&[
-        "--api",
-        name,
-        "--url",
-        &server.url(),
-        "--key-env",
-        "TEST_KEY",
-    ])
-    .env("TEST_KEY", "key")
-    .with(arguments)
-    .run()
+    let name = APIS.iter().find(|(other, _)| *other == api.api()).unwrap().1;
+    Export::new(&["--api", name, "--url", &server.url(), "--key-env", "TEST_KEY"])
+        .env("TEST_KEY", "key")
+        .with(arguments)
+        .run()
 }
 
 fn assert_complete(api: &SimulatedApi, run: &Run) -> Proof {
     assert_eq!(run.code, 0, "{}", run.stderr);
     let keys = run.keys(api.api().key_field());
     let proof = api.proof(&keys);
-    assert_eq!(
-        (proof.missing, proof.twice),
-        (0, 0),
-        "{proof:?} {}",
-        run.stderr
-    );
+    assert_eq!((proof.missing, proof.twice), (0, 0), "{proof:?} {}", run.stderr);
     assert_eq!(run.count("items"), keys.len() as u64);
-    assert_eq!(
-        run.count("requests"),
-        api.log().len() as u64,
-        "every request is counted"
-    );
+    assert_eq!(run.count("requests"), api.log().len() as u64, "every request is counted");
     proof
 }
 
@@ -66,13 +43,7 @@ async fn every_api_is_exported_whole_and_in_order() {
         let all: Vec<_> = api.rows().iter().map(|row| row.key().to_owned()).collect();
         assert_eq!(run.keys(name.key_field()), all, "{name:?}");
         assert_eq!((run.count("retries"), run.count("waited_ms")), (0, 0));
-        assert_eq!(
-            (
-                run.count("shifts_repaired"),
-                run.count("duplicates_dropped")
-            ),
-            (0, 0)
-        );
+        assert_eq!((run.count("shifts_repaired"), run.count("duplicates_dropped")), (0, 0));
         let requests = if name == Api::Ixon { 1 } else { 9 };
         assert_eq!(run.count("requests"), requests, "{name:?}");
     }
@@ -96,10 +67,7 @@ async fn a_row_stays_as_it_is_but_for_the_white_space_between_its_parts() {
             "a",
             "{ \"z\" : 1.0,\n\t\"a\": 12345678901234567890.10, \"_id\":\"a\", \"t\": \" x \\\" \\u00e9 é\" }",
         ),
-        (
-            "b",
-            r#"{"_id":"b","n":[ 1E400, -0, 1e-7 ],"o":{ },"same":1,"same":2}"#,
-        ),
+        ("b", r#"{"_id":"b","n":[ 1E400, -0, 1e-7 ],"o":{ },"same":1,"same":2}"#),
     ];
     let lines = [
         r#"{"z":1.0,"a":12345678901234567890.10,"_id":"a","t":" x \" \u00e9 é"}"#,
@@ -138,9 +106,7 @@ async fn every_fault_is_survived_at_every_place() {
     for fault in faults {
         for at in [1, 2, 3, 5] {
             let script = [(at, fault.clone())];
-            let builder = SimulatedApi::builder(Api::JumpCloudV1)
-                .rows(350)
-                .script(script);
+            let builder = SimulatedApi::builder(Api::JumpCloudV1).rows(350).script(script);
             let (api, server) = serve(builder).await;
             let run = export(&api, &server, &["--attempt-timeout", "300ms"]);
             assert_complete(&api, &run);
@@ -153,18 +119,16 @@ async fn writes_before_at_and_behind_the_scan_neither_hide_nor_repeat_a_row() {
     for (name, _) in APIS {
         for prefetch in ["0", "3"] {
             for sort in ["_id", "-_id"] {
-                let builder = SimulatedApi::builder(name)
-                    .rows(2_000)
-                    .writes(|number, rows| {
-                        let middle = usize::try_from(number * 50).unwrap();
-                        if number > 1 {
-                            rows.delete_at(0);
-                            rows.delete_at(middle);
-                            rows.insert_before(middle / 2);
-                            rows.insert_before(middle + 30);
-                            rows.append();
-                        }
-                    });
+                let builder = SimulatedApi::builder(name).rows(2_000).writes(|number, rows| {
+                    let middle = usize::try_from(number * 50).unwrap();
+                    if number > 1 {
+                        rows.delete_at(0);
+                        rows.delete_at(middle);
+                        rows.insert_before(middle / 2);
+                        rows.insert_before(middle + 30);
+                        rows.append();
+                    }
+                });
                 let (api, server) = serve(builder.faults_by_seed(7)).await;
                 let mut arguments = vec!["--prefetch", prefetch, "--page-size", "90"];
                 if name != Api::Ixon {
@@ -192,20 +156,12 @@ async fn a_tail_that_keeps_growing_does_not_keep_the_scan_alive() {
             (0..100).for_each(|_| rows.append());
         }
     };
-    let (api, server) = serve(
-        SimulatedApi::builder(Api::JumpCloudV1)
-            .rows(3_000)
-            .writes(grow),
-    )
-    .await;
+    let (api, server) =
+        serve(SimulatedApi::builder(Api::JumpCloudV1).rows(3_000).writes(grow)).await;
     let run = export(&api, &server, &[]);
     assert_complete(&api, &run);
     let quiet = 3_000 / 99 + 2;
-    assert!(
-        run.count("requests") < quiet + 20,
-        "{} requests",
-        run.count("requests")
-    );
+    assert!(run.count("requests") < quiet + 20, "{} requests", run.count("requests"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -223,33 +179,17 @@ async fn a_page_that_is_too_heavy_is_asked_for_smaller() {
     }
     // A timeout says the same, and the waits go on growing from size to size.
     let slow = |asked: &simulated_api::Asked| (asked.limit > 20).then_some(Fault::Hang);
-    let (api, server) = serve(
-        SimulatedApi::builder(Api::JumpCloudV1)
-            .rows(60)
-            .faults(slow),
-    )
-    .await;
-    let run = export(
-        &api,
-        &server,
-        &["--attempt-timeout", "100ms", "--base-delay", "20ms"],
-    );
+    let (api, server) = serve(SimulatedApi::builder(Api::JumpCloudV1).rows(60).faults(slow)).await;
+    let run = export(&api, &server, &["--attempt-timeout", "100ms", "--base-delay", "20ms"]);
     assert_complete(&api, &run);
-    let gaps: Vec<_> = api
-        .log()
-        .windows(2)
-        .take(3)
-        .map(|pair| pair[1].at - pair[0].at)
-        .collect();
+    let gaps: Vec<_> = api.log().windows(2).take(3).map(|pair| pair[1].at - pair[0].at).collect();
     assert!(gaps[0] < gaps[1] && gaps[1] < gaps[2], "{gaps:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_caps_pages_lower_skips_no_row() {
     for cap in [2, 3, 10, 99] {
-        let builder = SimulatedApi::builder(Api::JumpCloudV1)
-            .rows(120)
-            .ceiling(cap, true);
+        let builder = SimulatedApi::builder(Api::JumpCloudV1).rows(120).ceiling(cap, true);
         let (api, server) = serve(builder).await;
         let run = export(&api, &server, &["--page-size", "1000"]);
         assert_eq!(assert_complete(&api, &run).owed, 120, "capped at {cap}");
@@ -261,20 +201,14 @@ async fn a_page_size_of_one_is_asked_as_two() {
     let (api, server) = serve(SimulatedApi::builder(Api::JumpCloudV1).rows(5)).await;
     let run = export(&api, &server, &["--page-size", "1"]);
     assert_complete(&api, &run);
-    assert!(
-        api.log()
-            .iter()
-            .all(|entry| entry.uri.query().unwrap().contains("limit=2"))
-    );
+    assert!(api.log().iter().all(|entry| entry.uri.query().unwrap().contains("limit=2")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_ahead_are_in_flight_together_and_come_out_in_order() {
     let slow = |_: &simulated_api::Asked| Some(Fault::SlowBody(Duration::from_millis(60)));
     let took = |prefetch: &'static str| async move {
-        let builder = SimulatedApi::builder(Api::JumpCloudV1)
-            .rows(2_000)
-            .faults(slow);
+        let builder = SimulatedApi::builder(Api::JumpCloudV1).rows(2_000).faults(slow);
         let (api, server) = serve(builder).await;
         let started = std::time::Instant::now();
         let run = export(&api, &server, &["--prefetch", prefetch]);
@@ -294,15 +228,13 @@ async fn a_filter_goes_to_the_api_encoded_and_a_row_that_leaves_it_is_not_owed()
         (Api::JumpCloudV2, "department:eq:R&D"),
         (Api::Ixon, "eq(department,\"R&D\")"),
     ] {
-        let builder = SimulatedApi::builder(name)
-            .rows(1_000)
-            .writes(move |number, rows| {
-                let index = usize::try_from(number * 4).unwrap() + 2;
-                if let Some(row) = rows.rows().get(index).cloned().filter(|_| number > 1) {
-                    let json = row.json().replace("R\\u0026D", "Sales");
-                    rows.insert(Row::new(row.key(), json));
-                }
-            });
+        let builder = SimulatedApi::builder(name).rows(1_000).writes(move |number, rows| {
+            let index = usize::try_from(number * 4).unwrap() + 2;
+            if let Some(row) = rows.rows().get(index).cloned().filter(|_| number > 1) {
+                let json = row.json().replace("R\\u0026D", "Sales");
+                rows.insert(Row::new(row.key(), json));
+            }
+        });
         let (api, server) = serve(builder).await;
         let run = export(&api, &server, &["--filter", filter, "--page-size", "30"]);
         let proof = assert_complete(&api, &run);
@@ -318,38 +250,20 @@ async fn a_rotated_key_is_read_again_from_its_file() {
     for (name, api_name) in APIS {
         let path: Arc<Mutex<String>> = Arc::default();
         let builder = SimulatedApi::builder(name).rows(1_500).key("first-key");
-        let builder = builder
-            .rotate_key(2, "second-key")
-            .rotate_key(9, "third-key");
+        let builder = builder.rotate_key(2, "second-key").rotate_key(9, "third-key");
         let file = Arc::clone(&path);
         let builder =
             builder.on_rotation(move |key| std::fs::write(&*file.lock().unwrap(), key).unwrap());
         let (api, server) = serve(builder).await;
-        let arguments = [
-            "--api",
-            api_name,
-            "--url",
-            &server.url(),
-            "--page-size",
-            "100",
-        ];
+        let arguments = ["--api", api_name, "--url", &server.url(), "--page-size", "100"];
         let export = Export::new(&arguments);
         let key_file = export.path("key");
         std::fs::write(&key_file, "first-key\n").unwrap();
         path.lock().unwrap().clone_from(&key_file);
-        let run = export
-            .with(&["--key-file", &key_file, "--prefetch", "2"])
-            .run();
+        let run = export.with(&["--key-file", &key_file, "--prefetch", "2"]).run();
         assert_complete(&api, &run);
-        let refused = api
-            .log()
-            .iter()
-            .filter(|entry| entry.status == Some(401))
-            .count();
-        assert!(
-            (2..=6).contains(&refused),
-            "one for each request that met the old key: {refused}"
-        );
+        let refused = api.log().iter().filter(|entry| entry.status == Some(401)).count();
+        assert!((2..=6).contains(&refused), "one for each request that met the old key: {refused}");
         for key in ["first-key", "second-key", "third-key"] {
             assert!(!run.everything().contains(key));
         }
@@ -373,13 +287,10 @@ async fn memory_does_not_grow_with_the_rows() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paced_budget_makes_it_slower_and_never_incomplete() {
     let mut seen = std::collections::BTreeSet::new();
-    let builder = SimulatedApi::builder(Api::JumpCloudV1)
-        .rows(1_500)
-        .faults(move |asked| {
-            // Every page fails once.
-            seen.insert((asked.skip, asked.reverse))
-                .then(|| Fault::status(503))
-        });
+    let builder = SimulatedApi::builder(Api::JumpCloudV1).rows(1_500).faults(move |asked| {
+        // Every page fails once.
+        seen.insert((asked.skip, asked.reverse)).then(|| Fault::status(503))
+    });
     let (api, server) = serve(builder).await;
     let run = export(&api, &server, &["--budget", "pace"]);
     assert_complete(&api, &run);

@@ -20,17 +20,10 @@ fn name(api: Api) -> &'static str {
 }
 
 fn export(api: &SimulatedApi, server: &Server, arguments: &[&str]) -> Run {
-    Export::new(&[
-        "--api",
-        name(api.api()),
-        "--url",
-        &server.url(),
-        "--key-env",
-        "TEST_KEY",
-    ])
-    .env("TEST_KEY", "key!")
-    .with(arguments)
-    .run()
+    Export::new(&["--api", name(api.api()), "--url", &server.url(), "--key-env", "TEST_KEY"])
+        .env("TEST_KEY", "key!")
+        .with(arguments)
+        .run()
 }
 
 fn always(fault: Fault) -> Builder {
@@ -38,36 +31,17 @@ fn always(fault: Fault) -> Builder {
 }
 
 fn always_on(api: Api, fault: Fault) -> Builder {
-    SimulatedApi::builder(api)
-        .key("key!")
-        .rows(300)
-        .faults(move |_| Some(fault.clone()))
+    SimulatedApi::builder(api).key("key!").rows(300).faults(move |_| Some(fault.clone()))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_permanent_error_ends_the_run_after_one_request() {
-    for status in [
-        400, 402, 403, 404, 405, 406, 409, 410, 418, 422, 451, 501, 505, 511, 600, 999,
-    ] {
+    for status in [400, 402, 403, 404, 405, 406, 409, 410, 418, 422, 451, 501, 505, 511, 600, 999] {
         let (api, server) = serve(always(Fault::status(status))).await;
         let run = export(&api, &server, &[]);
-        assert_eq!(
-            (run.code, api.log().len()),
-            (3, 1),
-            "{status}: {}",
-            run.stderr
-        );
-        assert!(
-            run.stderr.contains(&format!("simulated {status}")),
-            "{}",
-            run.stderr
-        );
-        assert!(
-            run.report["reason"]
-                .as_str()
-                .unwrap()
-                .contains(&format!("simulated {status}"))
-        );
+        assert_eq!((run.code, api.log().len()), (3, 1), "{status}: {}", run.stderr);
+        assert!(run.stderr.contains(&format!("simulated {status}")), "{}", run.stderr);
+        assert!(run.report["reason"].as_str().unwrap().contains(&format!("simulated {status}")));
         assert!(run.stderr.contains("what to do: "), "{}", run.stderr);
     }
 }
@@ -85,20 +59,12 @@ async fn a_success_that_is_no_page_is_permanent() {
         (Api::JumpCloudV2, "{\"results\": []}"),
         (Api::JumpCloudV2, "[1, 2]"),
         (Api::Ixon, "{\"data\": []}"),
-        (
-            Api::Ixon,
-            "{\"type\":\"Error\",\"status\":\"error\",\"moreAfter\":null,\"data\":[]}",
-        ),
+        (Api::Ixon, "{\"type\":\"Error\",\"status\":\"error\",\"moreAfter\":null,\"data\":[]}"),
     ] {
         let (api, server) =
             serve(always_on(api, Fault::status(200).body(format!("{body} ")))).await;
         let run = export(&api, &server, &[]);
-        assert_eq!(
-            (run.code, api.log().len()),
-            (3, 1),
-            "{body}: {}",
-            run.stderr
-        );
+        assert_eq!((run.code, api.log().len()), (3, 1), "{body}: {}", run.stderr);
     }
     let (api, server) = serve(always(Fault::Malformed)).await;
     let run = export(&api, &server, &[]);
@@ -129,12 +95,9 @@ async fn a_fresh_key_that_is_refused_as_well_is_final() {
     // The key changes between the start of the program and the refusal: the API's first answer waits.
     let (slow, slow_server) = serve({
         let path = key_file.clone();
-        SimulatedApi::builder(Api::JumpCloudV1)
-            .key("third")
-            .rows(3)
-            .writes(move |_, _| {
-                std::fs::write(&path, "second").unwrap();
-            })
+        SimulatedApi::builder(Api::JumpCloudV1).key("third").rows(3).writes(move |_, _| {
+            std::fs::write(&path, "second").unwrap();
+        })
     })
     .await;
     drop((api, server));
@@ -150,13 +113,7 @@ async fn a_second_factor_and_a_blocked_address_are_final_at_once() {
         "403 Forbidden. Your IP has been blocked due to suspected abuse, please contact us";
     for (api, status, body, words, advice) in [
         (Api::Ixon, 401, second_factor, "2FA is required", "OTP"),
-        (
-            Api::JumpCloudV1,
-            403,
-            blocked,
-            "IP has been blocked",
-            "contact JumpCloud Support",
-        ),
+        (Api::JumpCloudV1, 403, blocked, "IP has been blocked", "contact JumpCloud Support"),
     ] {
         let (api, server) = serve(always_on(api, Fault::status(status).body(body))).await;
         // Even with a fresh key at hand.
@@ -165,11 +122,7 @@ async fn a_second_factor_and_a_blocked_address_are_final_at_once() {
         std::fs::write(&key_file, "key!").unwrap();
         let run = export.with(&["--key-file", &key_file]).run();
         assert_eq!((run.code, api.log().len()), (3, 1), "{}", run.stderr);
-        assert!(
-            run.stderr.contains(words) && run.stderr.contains(advice),
-            "{}",
-            run.stderr
-        );
+        assert!(run.stderr.contains(words) && run.stderr.contains(advice), "{}", run.stderr);
     }
 }
 
@@ -179,11 +132,7 @@ async fn the_part_of_the_request_that_is_wrong_is_named() {
         r#"{"data":[{"message":"Required header","propertyName":"Api-Company"}],"status":"error"}"#;
     let (api, server) = serve(always_on(Api::Ixon, Fault::status(400).body(body))).await;
     let run = export(&api, &server, &[]);
-    assert!(
-        run.stderr.contains("Required header (Api-Company)"),
-        "{}",
-        run.stderr
-    );
+    assert!(run.stderr.contains("Required header (Api-Company)"), "{}", run.stderr);
     assert_eq!(run.code, 3);
 }
 
@@ -215,41 +164,16 @@ async fn a_temporary_error_is_tried_as_often_as_allowed() {
     for fault in faults {
         let (api, server) = serve(always(fault.clone())).await;
         let run = export(&api, &server, &["--max-attempts", "4"]);
-        assert_eq!(
-            (run.code, api.log().len()),
-            (4, 4),
-            "{fault:?}: {}",
-            run.stderr
-        );
+        assert_eq!((run.code, api.log().len()), (4, 4), "{fault:?}: {}", run.stderr);
         assert_eq!((run.count("requests"), run.count("retries")), (4, 3));
         assert!(run.stderr.contains("after 4 attempts"), "{}", run.stderr);
-        assert_eq!(
-            run.log
-                .lines()
-                .filter(|line| line.contains("attempt="))
-                .count(),
-            4
-        );
+        assert_eq!(run.log.lines().filter(|line| line.contains("attempt=")).count(), 4);
     }
-    for fault in [
-        Fault::status(502),
-        Fault::status(504),
-        Fault::Hang,
-        Fault::StallBody,
-    ] {
+    for fault in [Fault::status(502), Fault::status(504), Fault::Hang, Fault::StallBody] {
         let (api, server) = serve(always(fault.clone())).await;
-        let run = export(
-            &api,
-            &server,
-            &["--max-attempts", "2", "--attempt-timeout", "40ms"],
-        );
+        let run = export(&api, &server, &["--max-attempts", "2", "--attempt-timeout", "40ms"]);
         // Six sizes from 100 rows to 3, then two attempts with two rows.
-        assert_eq!(
-            (run.code, api.log().len()),
-            (4, 6 + 2),
-            "{fault:?}: {}",
-            run.stderr
-        );
+        assert_eq!((run.code, api.log().len()), (4, 6 + 2), "{fault:?}: {}", run.stderr);
     }
 }
 
@@ -258,16 +182,9 @@ async fn each_wait_is_longer_than_the_one_before() {
     let (api, server) = serve(always(Fault::status(503))).await;
     let run = export(&api, &server, &["--base-delay", "40ms"]);
     assert_eq!(run.code, 4);
-    let gaps: Vec<_> = api
-        .log()
-        .windows(2)
-        .map(|pair| pair[1].at - pair[0].at)
-        .collect();
+    let gaps: Vec<_> = api.log().windows(2).map(|pair| pair[1].at - pair[0].at).collect();
     assert_eq!(gaps.len(), 4);
-    assert!(
-        gaps[0] >= Duration::from_millis(40) && gaps.is_sorted(),
-        "{gaps:?}"
-    );
+    assert!(gaps[0] >= Duration::from_millis(40) && gaps.is_sorted(), "{gaps:?}");
     assert!(run.count("waited_ms") >= 40 + 80 + 160 + 320);
 }
 
@@ -275,10 +192,7 @@ async fn each_wait_is_longer_than_the_one_before() {
 async fn a_wait_that_is_asked_for_is_never_shortened_and_garbage_is_ignored() {
     let gap = |value: &'static str| async move {
         let script = [(2, Fault::status(429).header("retry-after", value))];
-        let builder = SimulatedApi::builder(Api::JumpCloudV1)
-            .key("key!")
-            .rows(3)
-            .script(script);
+        let builder = SimulatedApi::builder(Api::JumpCloudV1).key("key!").rows(3).script(script);
         let (api, server) = serve(builder).await;
         let run = export(&api, &server, &["--base-delay", "30ms"]);
         assert_eq!(run.code, 0, "{value}: {}", run.stderr);
@@ -287,14 +201,7 @@ async fn a_wait_that_is_asked_for_is_never_shortened_and_garbage_is_ignored() {
         log[2].at - log[1].at
     };
     assert!(gap("1").await >= Duration::from_secs(1));
-    for garbage in [
-        "soon",
-        "-5",
-        "1.5",
-        "",
-        "Mon, 99 Foo 2026 00:00:00 GMT",
-        "0",
-    ] {
+    for garbage in ["soon", "-5", "1.5", "", "Mon, 99 Foo 2026 00:00:00 GMT", "0"] {
         let gap = gap(garbage).await;
         let bounds = Duration::from_millis(30)..Duration::from_millis(500);
         assert!(bounds.contains(&gap), "{garbage}: {gap:?}");
@@ -326,22 +233,10 @@ async fn a_wait_longer_than_the_deadline_stops_at_once_and_is_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_deadline_covers_attempts_and_waits_of_a_page() {
-    for fault in [
-        Fault::status(503),
-        Fault::Hang,
-        Fault::StallBody,
-        Fault::status(504),
-    ] {
+    for fault in [Fault::status(503), Fault::Hang, Fault::StallBody, Fault::status(504)] {
         let (api, server) = serve(always(fault.clone())).await;
         let started = Instant::now();
-        let options = [
-            "--deadline",
-            "600ms",
-            "--max-attempts",
-            "50",
-            "--base-delay",
-            "50ms",
-        ];
+        let options = ["--deadline", "600ms", "--max-attempts", "50", "--base-delay", "50ms"];
         let run = export(&api, &server, &options);
         assert_eq!(run.code, 4, "{fault:?}: {}", run.stderr);
         let took = started.elapsed();
@@ -358,12 +253,7 @@ async fn a_connection_that_cannot_be_made_is_told_with_its_cause() {
     let run = Export::new(&["--url", &format!("http://{address}/api/systemusers")]).run();
     assert_eq!(run.code, 4);
     assert!(run.stderr.contains("connection refused"), "{}", run.stderr);
-    assert!(
-        run.report["reason"]
-            .as_str()
-            .unwrap()
-            .contains("connection refused")
-    );
+    assert!(run.report["reason"].as_str().unwrap().contains("connection refused"));
     assert_eq!(run.count("retries"), 4);
 }
 
@@ -373,20 +263,14 @@ async fn paging_that_contradicts_itself_is_inconsistent() {
         |asked: &Asked| (!asked.reverse && asked.skip > 300).then_some(Fault::IgnorePosition);
     type Faults = Box<dyn FnMut(&Asked) -> Option<Fault> + Send>;
     let cases: [(Api, Faults); 5] = [
-        (
-            Api::JumpCloudV1,
-            Box::new(|asked| (!asked.reverse).then_some(Fault::IgnorePosition)),
-        ),
+        (Api::JumpCloudV1, Box::new(|asked| (!asked.reverse).then_some(Fault::IgnorePosition))),
         (Api::JumpCloudV1, Box::new(turns)),
         (Api::JumpCloudV2, Box::new(|_| Some(Fault::IgnoreSort))),
         (Api::JumpCloudV2, Box::new(|_| Some(Fault::IgnoreReverse))),
         (Api::Ixon, Box::new(|_| Some(Fault::IgnorePosition))),
     ];
     for (name, fault) in cases {
-        let builder = SimulatedApi::builder(name)
-            .key("key!")
-            .rows(1_000)
-            .faults(fault);
+        let builder = SimulatedApi::builder(name).key("key!").rows(1_000).faults(fault);
         let (api, server) = serve(builder).await;
         let run = export(&api, &server, &["--page-size", "50"]);
         assert_eq!(run.code, 5, "{name:?}: {}", run.stderr);
@@ -407,35 +291,19 @@ async fn no_key_is_shown_even_if_the_api_repeats_it() {
             .env("TEST_KEY", KEY)
             .env("RUST_LOG", "trace")
             .env("RUST_BACKTRACE", "full")
-            .with(&[
-                "--header",
-                &format!("Authorization: Bearer {KEY}-too"),
-                "--max-attempts",
-                "2",
-            ])
+            .with(&["--header", &format!("Authorization: Bearer {KEY}-too"), "--max-attempts", "2"])
             .run();
-        assert!(
-            run.stderr.contains("the key [hidden] is wrong"),
-            "{}",
-            run.stderr
-        );
+        assert!(run.stderr.contains("the key [hidden] is wrong"), "{}", run.stderr);
+        assert!(run.log.lines().all(|line| line.contains("attempt=")), "{}", run.log);
         assert!(!run.everything().contains(KEY));
         assert_eq!(api.log()[0].headers["x-api-key"], KEY);
-        assert_eq!(
-            api.log()[0].headers["authorization"],
-            format!("Bearer {KEY}-too")
-        );
+        assert_eq!(api.log()[0].headers["authorization"], format!("Bearer {KEY}-too"));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_output_that_cannot_be_written_is_never_a_success() {
-    let (api, server) = serve(
-        SimulatedApi::builder(Api::JumpCloudV1)
-            .key("key!")
-            .rows(500),
-    )
-    .await;
+    let (api, server) = serve(SimulatedApi::builder(Api::JumpCloudV1).key("key!").rows(500)).await;
     let run = export(&api, &server, &["--out", "/dev/full"]);
     assert_eq!(run.code, 4, "{}", run.stderr);
     assert!(run.stderr.contains("cannot be written"), "{}", run.stderr);
@@ -451,15 +319,11 @@ async fn an_output_that_cannot_be_written_is_never_a_success() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_budget_that_sheds_gives_up_where_one_that_paces_goes_on() {
     let mut seen = std::collections::BTreeSet::new();
-    let builder = SimulatedApi::builder(Api::JumpCloudV1)
-        .key("key!")
-        .rows(1_500);
+    let builder = SimulatedApi::builder(Api::JumpCloudV1).key("key!").rows(1_500);
     let builder = builder.faults(move |asked| {
         let tries = (asked.skip, asked.reverse);
         // Every page fails twice.
-        (0..2)
-            .find(|time| seen.insert((tries, *time)))
-            .map(|_| Fault::status(503))
+        (0..2).find(|time| seen.insert((tries, *time))).map(|_| Fault::status(503))
     });
     let (api, server) = serve(builder).await;
     let run = export(&api, &server, &["--budget", "shed"]);

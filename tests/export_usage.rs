@@ -42,11 +42,7 @@ async fn the_users_mistakes_are_told_before_anything_is_sent() {
         &["stray"],
     ];
     for case in cases {
-        let url = if case.contains(&"--url") {
-            vec![]
-        } else {
-            vec!["--url", &url]
-        };
+        let url = if case.contains(&"--url") { vec![] } else { vec!["--url", &url] };
         let run = Export::new(&url).with(case).run();
         assert_eq!(run.code, 2, "{case:?}: {}", run.stderr);
         assert!(!run.stderr.is_empty() && run.stdout.is_empty());

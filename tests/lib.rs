@@ -22,10 +22,7 @@ fn export_binary() -> &'static PathBuf {
             .expect("cargo runs");
         assert!(built.success(), "the example is built");
         let test = std::env::current_exe().expect("this test has a path");
-        let target = test
-            .parent()
-            .and_then(|deps| deps.parent())
-            .expect("target/debug/deps");
+        let target = test.parent().and_then(|deps| deps.parent()).expect("target/debug/deps");
         target.join("examples/export")
     })
 }
@@ -55,9 +52,7 @@ impl Export {
             environment: Vec::new(),
             folder: TempDir::new().expect("a folder can be made"),
         };
-        export
-            .with(&["--base-delay", "1ms", "--budget", "none"])
-            .with(arguments)
+        export.with(&["--base-delay", "1ms", "--budget", "none"]).with(arguments)
     }
 
     /// With further arguments; a later value of an option replaces an earlier one.
@@ -81,12 +76,7 @@ impl Export {
 
     /// A file in the folder.
     pub fn path(&self, name: &str) -> String {
-        self.folder
-            .path()
-            .join(name)
-            .to_str()
-            .expect("the path is text")
-            .to_owned()
+        self.folder.path().join(name).to_str().expect("the path is text").to_owned()
     }
 
     /// The process, not yet started.
@@ -94,12 +84,7 @@ impl Export {
         let mut command = Command::new(export_binary());
         command
             .args(&self.arguments)
-            .args([
-                "--report",
-                &self.path("report.json"),
-                "--log",
-                &self.path("log"),
-            ])
+            .args(["--report", &self.path("report.json"), "--log", &self.path("log")])
             .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -141,9 +126,7 @@ impl Export {
 impl Run {
     /// A count of the report.
     pub fn count(&self, name: &str) -> u64 {
-        self.report[name]
-            .as_u64()
-            .unwrap_or_else(|| panic!("{name} in {}", self.report))
+        self.report[name].as_u64().unwrap_or_else(|| panic!("{name} in {}", self.report))
     }
 
     /// The keys on standard output.

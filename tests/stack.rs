@@ -26,27 +26,17 @@ fn client() -> HttpClient {
 
 fn policy() -> Policy {
     let backoff = Backoff::exponential(Duration::from_millis(1), Duration::from_millis(4)).unwrap();
-    Policy::builder()
-        .backoff(backoff)
-        .throttled(backoff)
-        .build()
-        .unwrap()
+    Policy::builder().backoff(backoff).throttled(backoff).build().unwrap()
 }
 
 async fn serve(script: impl IntoIterator<Item = (u64, Fault)>) -> (SimulatedApi, Server) {
-    let api = SimulatedApi::builder(Api::JumpCloudV1)
-        .rows(50)
-        .script(script)
-        .build();
+    let api = SimulatedApi::builder(Api::JumpCloudV1).rows(50).script(script).build();
     let server = api.serve().await.unwrap();
     (api, server)
 }
 
 fn request(method: Method, url: &str) -> Request<Full<Bytes>> {
-    let request = Request::builder()
-        .method(method)
-        .uri(url)
-        .header("x-api-key", "key");
+    let request = Request::builder().method(method).uri(url).header("x-api-key", "key");
     request.body(Full::default()).unwrap()
 }
 
@@ -61,10 +51,7 @@ async fn send(request: Request<Full<Bytes>>) -> Result<Response<Collected>, BoxE
 }
 
 fn deliveries(attempts: &Attempts) -> Vec<Delivery> {
-    attempts
-        .iter()
-        .map(retry_policy::attempts::Attempt::delivery)
-        .collect()
+    attempts.iter().map(retry_policy::attempts::Attempt::delivery).collect()
 }
 
 #[tokio::test]
@@ -81,11 +68,7 @@ async fn every_fault_of_the_wire_is_an_attempt_that_failed() {
         let response = send(request(Method::GET, &server.url())).await.unwrap();
         assert_eq!(response.status(), 200);
         let attempts = Attempts::of(&response);
-        assert_eq!(
-            deliveries(&attempts),
-            [delivery, Delivery::Answered(200)],
-            "{fault:?}"
-        );
+        assert_eq!(deliveries(&attempts), [delivery, Delivery::Answered(200)], "{fault:?}");
         assert_eq!(api.log().len(), 2);
         assert!(attempts.may_have_been_applied());
     }
@@ -134,10 +117,7 @@ async fn the_last_real_answer_is_returned_with_its_reason() {
     let response = send(request(Method::GET, &server.url())).await.unwrap();
     assert_eq!(response.status(), 503);
     let attempts = Attempts::of(&response);
-    assert_eq!(
-        (attempts.count(), attempts.stop_reason()),
-        (3, Some(StopReason::Attempts))
-    );
+    assert_eq!((attempts.count(), attempts.stop_reason()), (3, Some(StopReason::Attempts)));
     assert_eq!(api.log().len(), 3);
     let body = response.into_body().collect().await.unwrap().to_bytes();
     assert!(body.starts_with(b"{\"message\""), "its body is whole");
@@ -170,37 +150,24 @@ async fn discarded_answers_leave_their_connection_to_the_next_attempt() {
         .layer(RetryLayer::new(policy()))
         .layer(CollectLayer::new())
         .service(client);
-    let response = stack
-        .oneshot(request(Method::GET, &server.url()))
-        .await
-        .unwrap();
-    assert_eq!(
-        (response.status().as_u16(), *connections.lock().unwrap()),
-        (200, 1)
-    );
+    let response = stack.oneshot(request(Method::GET, &server.url())).await.unwrap();
+    assert_eq!((response.status().as_u16(), *connections.lock().unwrap()), (200, 1));
 }
 
 #[tokio::test]
 async fn after_a_failed_page_the_stream_is_over_until_it_is_resumed_at_the_same_row() {
     for fails in 1..=6 {
-        let api = SimulatedApi::builder(Api::JumpCloudV1)
-            .rows(50)
-            .writes(|number, rows| {
-                if number > 1 {
-                    rows.delete_at(0);
-                }
-            });
+        let api = SimulatedApi::builder(Api::JumpCloudV1).rows(50).writes(|number, rows| {
+            if number > 1 {
+                rows.delete_at(0);
+            }
+        });
         let api = api.script([(fails, Fault::status(403))]).build();
-        let query = Query::new(
-            JUMPCLOUD_V1,
-            "http://in.process/api/systemusers".parse().unwrap(),
-        );
+        let query = Query::new(JUMPCLOUD_V1, "http://in.process/api/systemusers".parse().unwrap());
         let query = query.unwrap().page_size(12).unwrap();
         let keyed = ServiceBuilder::new()
             .map_request(|mut request: Request<Full<Bytes>>| {
-                request
-                    .headers_mut()
-                    .insert("x-api-key", "key".parse().unwrap());
+                request.headers_mut().insert("x-api-key", "key".parse().unwrap());
                 request
             })
             .service(api.clone());
@@ -219,16 +186,9 @@ async fn after_a_failed_page_the_stream_is_over_until_it_is_resumed_at_the_same_
                 None => break,
             }
         }
-        assert_eq!(
-            (errors, items.report().outcome()),
-            (1, Some(&Outcome::Complete))
-        );
+        assert_eq!((errors, items.report().outcome()), (1, Some(&Outcome::Complete)));
         let proof = api.proof(&keys);
-        assert_eq!(
-            (proof.missing, proof.twice),
-            (0, 0),
-            "request {fails} failed"
-        );
+        assert_eq!((proof.missing, proof.twice), (0, 0), "request {fails} failed");
     }
 }
 
@@ -247,15 +207,11 @@ async fn one_bad_row_is_an_error_of_its_own() {
     }
     let rows =
         ["a", "b", "c"].map(|key| simulated_api::Row::new(key, format!("{{\"_id\":\"{key}\"}}")));
-    let api = SimulatedApi::builder(Api::JumpCloudV1)
-        .rows_of(rows)
-        .build();
+    let api = SimulatedApi::builder(Api::JumpCloudV1).rows_of(rows).build();
     let server = api.serve().await.unwrap();
     let keyed = ServiceBuilder::new()
         .map_request(|mut request: Request<Full<Bytes>>| {
-            request
-                .headers_mut()
-                .insert("x-api-key", "key".parse().unwrap());
+            request.headers_mut().insert("x-api-key", "key".parse().unwrap());
             request
         })
         .service(client());

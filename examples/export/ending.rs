@@ -21,6 +21,8 @@ pub struct Ending {
     pub words: Option<String>,
     /// What to do.
     pub advice: Option<String>,
+    /// Whether the attempt that led to it is in the log.
+    pub is_logged: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,12 +58,7 @@ impl Kind {
 
 impl Ending {
     pub fn new(kind: Kind, what: impl Into<String>) -> Self {
-        Self {
-            kind,
-            what: what.into(),
-            words: None,
-            advice: None,
-        }
+        Self { kind, what: what.into(), words: None, advice: None, is_logged: false }
     }
 
     pub fn usage(what: impl Into<String>) -> Self {
@@ -69,14 +66,14 @@ impl Ending {
     }
 
     /// The scan is over by itself.
-    pub fn of_outcome(outcome: Option<&Outcome>) -> Self {
+    pub fn of_outcome(outcome: Option<&Outcome>, say: &Say) -> Self {
         match outcome {
             Some(Outcome::Complete) => {
                 Self::new(Kind::Complete, "every row was delivered exactly once")
             }
             Some(Outcome::Inconsistent(why)) => Self {
                 advice: Some("ask the API's vendor: rows may be missing".into()),
-                ..Self::new(Kind::Inconsistent, why.to_string())
+                ..Self::new(Kind::Inconsistent, say.clean(&why.to_string()))
             },
             Some(Outcome::BestEffort) => {
                 let what = "the API counts rows that it does not show; \
@@ -89,9 +86,7 @@ impl Ending {
 
     /// A page could not be had.
     pub fn of_error(error: &Error<BoxError>, policy: &Policy, say: &Say) -> Self {
-        let stop = error
-            .attempts()
-            .and_then(retry_policy::Attempts::stop_reason);
+        let stop = error.attempts().and_then(retry_policy::Attempts::stop_reason);
         let tried = match error.attempts() {
             Some(attempts) if attempts.count() > 1 => {
                 format!(" after {} attempts", attempts.count())
@@ -99,25 +94,26 @@ impl Ending {
             _ => String::new(),
         };
         let (delivery, happened, body) = match error {
-            Error::Status {
-                status,
-                location,
-                body,
-                ..
-            } => {
+            Error::Status { status, location, body, .. } => {
                 let mut happened = format!("the API answered {status}");
                 if let Some(location) = location {
                     let target = location.split(['?', '#']).next().unwrap_or_default();
-                    happened = format!("{happened}, a redirect to {target} that is not followed");
+                    happened = format!(
+                        "{happened}, a redirect to {} that is not followed",
+                        say.clean(target)
+                    );
                 }
                 (Delivery::Answered(status.as_u16()), happened, body.clone())
             }
-            Error::Fetch { source, .. } | Error::Body { source, .. } => of_fetch(source),
-            other => (
-                Delivery::Answered(StatusCode::OK.as_u16()),
-                other.to_string(),
-                bytes::Bytes::new(),
-            ),
+            Error::Fetch { source, .. } | Error::Body { source, .. } => of_fetch(source, say),
+            other => {
+                let what = match other {
+                    Error::NotAPage { why, .. } => format!("the answer is not a page: {why}"),
+                    other => other.to_string(),
+                };
+                let ok = Delivery::Answered(StatusCode::OK.as_u16());
+                (ok, say.clean(&what), bytes::Bytes::new())
+            }
         };
         let kind = match (stop, Class::of(delivery)) {
             (
@@ -150,39 +146,25 @@ impl Ending {
         };
         Self {
             kind,
-            what: say.clean(&format!("{happened}{tried}{why}")),
-            words: words
-                .filter(|words| !words.is_empty())
-                .map(|words| say.clean(&words)),
+            what: format!("{happened}{tried}{why}"),
+            is_logged: stop.is_some(),
+            words: words.filter(|words| !words.is_empty()).map(|words| say.clean(&words)),
             advice: Some(policy.profile().advice(delivery, &body).to_owned()),
         }
     }
 
     /// The message, and what the report says of it.
     pub fn lines(&self) -> Vec<String> {
-        let mut lines = vec![format!(
-            "{}: {}",
-            self.kind.name().replace('_', " "),
-            self.what
-        )];
-        lines.extend(
-            self.words
-                .as_ref()
-                .map(|words| format!("  the API says: {words}")),
-        );
-        lines.extend(
-            self.advice
-                .as_ref()
-                .map(|advice| format!("  what to do: {advice}")),
-        );
+        let mut lines = vec![format!("{}: {}", self.kind.name().replace('_', " "), self.what)];
+        lines.extend(self.words.as_ref().map(|words| format!("  the API says: {words}")));
+        lines.extend(self.advice.as_ref().map(|advice| format!("  what to do: {advice}")));
         lines
     }
 
     pub fn report(&self, scan: Option<&Report>, requests: u64) -> Value {
         let count = |count: fn(&Report) -> u64| scan.map_or(0, count);
-        let waited = scan.map_or(0, |scan| {
-            u64::try_from(scan.waited().as_millis()).unwrap_or(u64::MAX)
-        });
+        let waited =
+            scan.map_or(0, |scan| u64::try_from(scan.waited().as_millis()).unwrap_or(u64::MAX));
         let reason = match &self.words {
             Some(words) => format!("{}: {words}", self.what),
             None => self.what.clone(),
@@ -202,21 +184,13 @@ impl Ending {
 }
 
 /// An error of the client: its delivery state and its innermost cause.
-fn of_fetch(source: &BoxError) -> (Delivery, String, bytes::Bytes) {
+fn of_fetch(source: &BoxError, say: &Say) -> (Delivery, String, bytes::Bytes) {
     let mut cause: &(dyn std::error::Error + 'static) = &**source;
     if cause.downcast_ref::<Stopped>().is_some() {
-        return (
-            Delivery::Unknown,
-            "no answer in time".into(),
-            bytes::Bytes::new(),
-        );
+        return (Delivery::Unknown, "no answer in time".into(), bytes::Bytes::new());
     }
     if let Some(CollectError::TooLarge { .. }) = cause.downcast_ref() {
-        return (
-            Delivery::Answered(413),
-            cause.to_string(),
-            bytes::Bytes::new(),
-        );
+        return (Delivery::Answered(413), cause.to_string(), bytes::Bytes::new());
     }
     let outer = cause.to_string();
     while let Some(inner) = cause.source() {
@@ -224,19 +198,7 @@ fn of_fetch(source: &BoxError) -> (Delivery, String, bytes::Bytes) {
     }
     // `io::Error` prints "Connection refused (os error 111)": the words are enough.
     let inner = cause.to_string();
-    let inner = inner
-        .split(" (os error")
-        .next()
-        .unwrap_or_default()
-        .to_lowercase();
-    let what = if inner == outer {
-        outer
-    } else {
-        format!("{outer}: {inner}")
-    };
-    (
-        Delivery::Unknown,
-        format!("no answer: {what}"),
-        bytes::Bytes::new(),
-    )
+    let inner = inner.split(" (os error").next().unwrap_or_default().to_lowercase();
+    let what = if inner == outer { outer } else { format!("{outer}: {inner}") };
+    (Delivery::Unknown, format!("no answer: {}", say.clean(&what)), bytes::Bytes::new())
 }

@@ -22,7 +22,7 @@ use retry_policy::{Budget, Policy};
 ///
 /// Exit codes: 0 complete, 2 usage, 3 permanent error, 4 gave up on a temporary error, 5 the API's
 /// paging is inconsistent.
-#[derive(Parser, Debug)]
+#[derive(Clone, Parser, Debug)]
 #[command(name = "export")]
 pub struct Options {
     /// The API's wire format
@@ -53,8 +53,8 @@ pub struct Options {
     #[arg(long, value_name = "N")]
     pub page_size: Option<u32>,
     /// Pages in flight beside the current one
-    #[arg(long, default_value_t = 0, value_name = "N")]
-    pub prefetch: usize,
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u16).range(..=1000))]
+    pub prefetch: u16,
     /// The file that holds the API key or token; read again when the API refuses it
     #[arg(long, value_name = "FILE", conflicts_with = "key_env")]
     pub key_file: Option<PathBuf>,
@@ -129,6 +129,14 @@ impl ApiName {
         }
     }
 
+    /// The header that carries the key.
+    const fn key_header(self) -> HeaderName {
+        match self {
+            Self::JumpcloudV1 | Self::JumpcloudV2 => HeaderName::from_static("x-api-key"),
+            Self::Ixon => AUTHORIZATION,
+        }
+    }
+
     pub const fn simulated(self) -> simulated_api::Api {
         match self {
             Self::JumpcloudV1 => simulated_api::Api::JumpCloudV1,
@@ -153,14 +161,9 @@ impl Options {
     pub fn query(&self) -> Result<Query, String> {
         let url = self.url.clone().unwrap_or_else(|| {
             let path = self.api.simulated().path();
-            format!(
-                "http://embedded.localhost{path}?rows={}&seed={}",
-                self.rows, self.seed
-            )
+            format!("http://embedded.localhost{path}?rows={}&seed={}", self.rows, self.seed)
         });
-        let uri: Uri = url
-            .parse()
-            .map_err(|error| format!("--url is no URL: {error}"))?;
+        let uri: Uri = url.parse().map_err(|error| format!("--url is no URL: {error}"))?;
         if !matches!(uri.scheme_str(), Some("http" | "https")) {
             return Err("--url must begin with http:// or https://".into());
         }
@@ -170,16 +173,12 @@ impl Options {
             query = query.filter(filter);
         }
         if let Some(field) = &self.sort {
-            query = query
-                .sort(field)
-                .map_err(|error| format!("--sort: {error}"))?;
+            query = query.sort(field).map_err(|error| format!("--sort: {error}"))?;
         }
         if let Some(rows) = self.page_size {
-            query = query
-                .page_size(rows)
-                .map_err(|error| format!("--page-size: {error}"))?;
+            query = query.page_size(rows).map_err(|error| format!("--page-size: {error}"))?;
         }
-        Ok(query.prefetch(self.prefetch))
+        Ok(query.prefetch(self.prefetch.into()))
     }
 
     pub fn policy(&self) -> Result<Policy, String> {
@@ -207,10 +206,7 @@ impl Options {
 
     /// The text of the key at this moment, to keep it out of everything that is printed.
     pub fn key_text(&self) -> Option<String> {
-        let file = self
-            .key_file
-            .as_ref()
-            .and_then(|path| std::fs::read_to_string(path).ok());
+        let file = self.key_file.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
         let text = file.or_else(|| std::env::var(self.key_env.as_ref()?).ok())?;
         Some(text.trim().to_owned())
     }
@@ -228,18 +224,15 @@ impl Options {
         let mut headers = HeaderMap::new();
         for (index, line) in self.header.iter().enumerate() {
             let wrong = |what: &str| format!("--header number {}: {what}", index + 1);
-            let (name, value) = line
-                .split_once(':')
-                .ok_or_else(|| wrong("needs 'Name: value'"))?;
-            let name: HeaderName = name
-                .trim()
-                .parse()
-                .map_err(|_| wrong("the name is no header name"))?;
-            let mut value: HeaderValue = value
-                .trim()
-                .parse()
-                .map_err(|_| wrong("the value cannot stand in a header"))?;
+            let (name, value) = line.split_once(':').ok_or_else(|| wrong("needs 'Name: value'"))?;
+            let name: HeaderName =
+                name.trim().parse().map_err(|_| wrong("the name is no header name"))?;
+            let mut value: HeaderValue =
+                value.trim().parse().map_err(|_| wrong("the value cannot stand in a header"))?;
             value.set_sensitive(true);
+            if self.key().is_some() && name == self.api.key_header() {
+                return Err(wrong("the key is given by --key-file or --key-env already"));
+            }
             headers.append(name, value);
         }
         Ok(headers)
@@ -257,9 +250,6 @@ impl Options {
             };
             Some(secret.to_owned())
         });
-        values
-            .chain(self.key_text())
-            .filter(|secret| secret.len() >= 4)
-            .collect()
+        values.chain(self.key_text()).filter(|secret| !secret.is_empty()).collect()
     }
 }

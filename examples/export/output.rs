@@ -32,23 +32,13 @@ impl Output {
         if checkpointed && !file.metadata()?.is_file() {
             return Err(io::Error::other("only a regular file can be gone on with"));
         }
-        let again = if checkpointed {
-            Some(file.try_clone()?)
-        } else {
-            None
-        };
+        let again = if checkpointed { Some(file.try_clone()?) } else { None };
         Ok(Self::to(Box::new(file), again))
     }
 
     fn to(to: Box<dyn Write + Send>, file: Option<File>) -> Self {
         let to = BufWriter::with_capacity(64 * 1024, to);
-        Self {
-            to,
-            file,
-            bytes: 0,
-            tail: Vec::new(),
-            line: Vec::new(),
-        }
+        Self { to, file, bytes: 0, tail: Vec::new(), line: Vec::new() }
     }
 
     pub fn write(&mut self, rows: &Rows) -> io::Result<()> {
@@ -69,6 +59,13 @@ impl Output {
     fn sync(&mut self) -> io::Result<()> {
         self.to.flush()?;
         self.file.as_ref().map_or(Ok(()), File::sync_data)
+    }
+
+    /// The key of the last row that is out already, if the output is gone on with.
+    pub fn last_key(&self, field: &str) -> Option<String> {
+        let line = self.tail.strip_suffix(b"\n")?.rsplit(|byte| *byte == b'\n').next()?;
+        let row: Value = serde_json::from_slice(line).ok()?;
+        Some(row.get(field)?.as_str()?.to_owned())
     }
 
     pub fn finish(&mut self) -> io::Result<()> {
@@ -93,10 +90,7 @@ impl CheckpointFile {
     pub fn at(path: &Path) -> Self {
         let mut temporary = path.as_os_str().to_owned();
         temporary.push(".tmp");
-        Self {
-            path: path.to_owned(),
-            temporary: temporary.into(),
-        }
+        Self { path: path.to_owned(), temporary: temporary.into() }
     }
 
     /// The checkpoint, if there is one.
@@ -110,18 +104,9 @@ impl CheckpointFile {
             .map_err(|_| "the checkpoint cannot be read: it is not JSON".to_owned())?;
         let scan = json.get("scan").unwrap_or(&Value::Null);
         let checkpoint = Checkpoint::from_json(scan, query).map_err(|error| error.to_string())?;
-        let output = || {
-            Some((
-                json["output"]["bytes"].as_u64()?,
-                json["output"]["tail"].as_str()?,
-            ))
-        };
+        let output = || Some((json["output"]["bytes"].as_u64()?, json["output"]["tail"].as_str()?));
         let (bytes, tail) = output().ok_or("the checkpoint cannot be read: it names no output")?;
-        Ok(Some(Found {
-            checkpoint,
-            bytes,
-            tail: tail.to_owned(),
-        }))
+        Ok(Some(Found { checkpoint, bytes, tail: tail.to_owned() }))
     }
 
     /// Whether it can be written, before anything is sent.
@@ -153,24 +138,16 @@ impl Found {
             .write(true)
             .open(path)
             .map_err(|error| wrong(format!("cannot be gone on with: {error}")))?;
-        let length = file
-            .metadata()
-            .map_err(|error| wrong(error.to_string()))?
-            .len();
+        let length = file.metadata().map_err(|error| wrong(error.to_string()))?.len();
         if length < self.bytes {
             let bytes = self.bytes;
-            return Err(wrong(format!(
-                "has {length} bytes, the checkpoint knows of {bytes}"
-            )));
+            return Err(wrong(format!("has {length} bytes, the checkpoint knows of {bytes}")));
         }
         let io = |error: io::Error| wrong(format!("cannot be gone on with: {error}"));
         let start = self.bytes.saturating_sub(TAIL_BYTES as u64);
         file.seek(SeekFrom::Start(start)).map_err(io)?;
         let mut tail = Vec::new();
-        (&file)
-            .take(self.bytes - start)
-            .read_to_end(&mut tail)
-            .map_err(io)?;
+        (&file).take(self.bytes - start).read_to_end(&mut tail).map_err(io)?;
         if mark(&tail) != self.tail {
             return Err(wrong("is not the one that the checkpoint knows".into()));
         }
@@ -178,11 +155,7 @@ impl Found {
         file.seek(SeekFrom::End(0)).map_err(io)?;
         let again = file.try_clone().map_err(io)?;
         let output = Output::to(Box::new(file), Some(again));
-        Ok(Output {
-            bytes: self.bytes,
-            tail,
-            ..output
-        })
+        Ok(Output { bytes: self.bytes, tail, ..output })
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a person reads: messages, progress and the log, never with a secret in them.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
@@ -9,6 +10,8 @@ use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use retry_layer::Event;
 use retry_policy::{Class, Decision, Delivery};
 
+use super::options::Options;
+
 /// Longest text of an API that is printed, in characters.
 const LONGEST_TEXT: usize = 300;
 
@@ -16,11 +19,12 @@ const LONGEST_TEXT: usize = 300;
 pub struct Say {
     bar: ProgressBar,
     log: Option<Mutex<File>>,
-    secrets: Mutex<Vec<String>>,
+    options: Options,
+    secrets: Mutex<BTreeSet<String>>,
 }
 
 impl Say {
-    pub fn new(log: Option<File>, secrets: Vec<String>) -> Self {
+    pub fn new(log: Option<File>, options: Options) -> Self {
         let bar = if std::io::stderr().is_terminal() {
             let style = ProgressStyle::with_template("{spinner} {pos} of about {len} rows  {msg}")
                 .unwrap_or_else(|_| ProgressStyle::default_spinner());
@@ -30,22 +34,19 @@ impl Say {
         } else {
             ProgressBar::hidden()
         };
-        Self {
-            bar,
-            log: log.map(Mutex::new),
-            secrets: Mutex::new(secrets),
-        }
+        let secrets = Mutex::new(options.secrets().into_iter().collect());
+        Self { bar, log: log.map(Mutex::new), options, secrets }
     }
 
-    /// A text from outside, on one line, bounded, and without what must not be shown.
+    /// A text from outside, on one line, bounded, and without any key that was in use so far.
     pub fn clean(&self, text: &str) -> String {
+        let mut secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        secrets.extend(self.options.secrets());
         let mut text = text.to_owned();
-        for secret in self
-            .secrets
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-        {
+        // The longest first: a key may begin with another.
+        let mut longest_first: Vec<&String> = secrets.iter().collect();
+        longest_first.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        for secret in longest_first {
             text = text.replace(secret.as_str(), "[hidden]");
         }
         let line: String = text
@@ -59,10 +60,10 @@ impl Say {
         }
     }
 
-    /// A key that was read meanwhile is a secret as well.
-    pub fn hide(&self, secret: Option<String>) {
+    /// Remembers the key of the moment, before another takes its place.
+    pub fn remember_key(&self) {
         let mut secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
-        secrets.extend(secret.filter(|secret| secret.len() >= 4));
+        secrets.extend(self.options.secrets());
     }
 
     pub fn line(&self, text: &str) {
@@ -84,16 +85,12 @@ impl Say {
     pub fn attempt(&self, event: &Event<'_>) {
         let (next, wait) = match event.decision {
             Decision::Return => return,
-            Decision::Refresh => ("the key is read again".to_owned(), None),
-            Decision::Retry {
-                after,
-                asked_by_server,
-            } => {
-                let who = if asked_by_server {
-                    "the API asks to wait"
-                } else {
-                    "again"
-                };
+            Decision::Refresh => {
+                self.remember_key();
+                ("the key is read again".to_owned(), None)
+            }
+            Decision::Retry { after, asked_by_server } => {
+                let who = if asked_by_server { "the API asks to wait" } else { "again" };
                 (who.to_owned(), Some(after))
             }
             Decision::Shrink { after, .. } => {
@@ -111,19 +108,10 @@ impl Say {
             (None, true, _) => "no answer in time".to_owned(),
             (None, false, class) => class.map_or("answer", Class::name).to_owned(),
         };
-        let wait = wait.map_or_else(
-            || "none".to_owned(),
-            |wait| format!("{}ms", wait.as_millis()),
-        );
-        let level = if matches!(event.decision, Decision::Stop { .. }) {
-            "error"
-        } else {
-            "warning"
-        };
-        self.bar.set_message(format!(
-            "attempt {}: {what}, wait {wait}: {next}",
-            event.attempt
-        ));
+        let wait = wait.map_or_else(|| "none".to_owned(), |wait| format!("{}ms", wait.as_millis()));
+        let level =
+            if matches!(event.decision, Decision::Stop { .. }) { "error" } else { "warning" };
+        self.bar.set_message(format!("attempt {}: {what}, wait {wait}: {next}", event.attempt));
         self.log(
             level,
             &format!(

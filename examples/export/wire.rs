@@ -50,19 +50,10 @@ impl Wire {
                 .map_err(|error| error.to_string())?
                 .with_root_certificates(roots)
                 .with_no_client_auth();
-            builder
-                .with_tls_config(config)
-                .https_or_http()
-                .enable_http1()
-                .build()
+            builder.with_tls_config(config).https_or_http().enable_http1().build()
         };
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        Ok(Self {
-            client,
-            headers,
-            embedded,
-            sent,
-        })
+        Ok(Self { client, headers, embedded, sent })
     }
 }
 
@@ -76,10 +67,11 @@ impl Service<Request<Full<Bytes>>> for Wire {
     }
 
     fn call(&mut self, mut request: Request<Full<Bytes>>) -> Self::Future {
+        for name in self.headers.keys() {
+            request.headers_mut().remove(name);
+        }
         for (name, value) in &self.headers {
-            if !request.headers().contains_key(name) {
-                request.headers_mut().append(name, value.clone());
-            }
+            request.headers_mut().append(name, value.clone());
         }
         if let Some(authority) = &self.embedded {
             let mut parts = request.uri().clone().into_parts();

@@ -23,17 +23,9 @@ pub struct Checkpoint {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Resume {
     /// Behind the row with this key, which was last seen at this rank.
-    Anchored {
-        last: Option<Key>,
-        skip: u64,
-        fence: Option<Key>,
-        hidden: bool,
-    },
+    Anchored { last: Option<Key>, skip: u64, fence: Option<Key>, hidden: bool },
     /// At the page behind this cursor, without the rows that were taken from it.
-    Cursor {
-        cursor: Option<String>,
-        taken: Vec<Option<Key>>,
-    },
+    Cursor { cursor: Option<String>, taken: Vec<Option<Key>> },
     /// Nowhere: the scan was complete.
     End,
 }
@@ -65,12 +57,7 @@ impl Checkpoint {
     pub fn to_json(&self) -> Value {
         let key = |key: &Option<Key>| key.as_ref().map_or(Value::Null, Key::to_json);
         let place = match &self.place {
-            Resume::Anchored {
-                last,
-                skip,
-                fence,
-                hidden,
-            } => json!({
+            Resume::Anchored { last, skip, fence, hidden } => json!({
                 "last": key(last), "skip": skip, "fence": key(fence), "hidden": hidden,
             }),
             Resume::Cursor { cursor, taken } => json!({
@@ -116,16 +103,9 @@ impl Checkpoint {
                     cursor => Some(cursor.as_str()?.to_owned()),
                 };
                 let taken = place.get("taken")?.as_array()?.iter().map(key);
-                Resume::Cursor {
-                    cursor,
-                    taken: taken.collect::<Option<_>>()?,
-                }
+                Resume::Cursor { cursor, taken: taken.collect::<Option<_>>()? }
             };
-            Some(Self {
-                query,
-                rows,
-                place: resume,
-            })
+            Some(Self { query, rows, place: resume })
         };
         let checkpoint = read().ok_or(InvalidCheckpoint::Unreadable)?;
         if checkpoint.query != query.fingerprint() {
@@ -154,10 +134,7 @@ impl fmt::Display for InvalidCheckpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Newer { version } => {
-                write!(
-                    f,
-                    "the checkpoint has format {version}, this program knows {VERSION}"
-                )
+                write!(f, "the checkpoint has format {version}, this program knows {VERSION}")
             }
             Self::OtherQuery => f.write_str(
                 "the checkpoint belongs to another query (API, URL, filter or sort differ)",
@@ -180,38 +157,18 @@ mod tests {
         let text = |text: &str| Some(Key::Text(text.into()));
         for place in [
             Resume::End,
-            Resume::Anchored {
-                last: text("a"),
-                skip: 9,
-                fence: text("z"),
-                hidden: false,
-            },
-            Resume::Anchored {
-                last: None,
-                skip: 0,
-                fence: None,
-                hidden: true,
-            },
+            Resume::Anchored { last: text("a"), skip: 9, fence: text("z"), hidden: false },
+            Resume::Anchored { last: None, skip: 0, fence: None, hidden: true },
             Resume::Anchored {
                 last: Some(Key::Number(-1)),
                 skip: u64::MAX,
                 fence: Some(Key::Number(i128::from(u64::MAX))),
                 hidden: false,
             },
-            Resume::Cursor {
-                cursor: None,
-                taken: Vec::new(),
-            },
-            Resume::Cursor {
-                cursor: Some("c".into()),
-                taken: vec![text("a"), None],
-            },
+            Resume::Cursor { cursor: None, taken: Vec::new() },
+            Resume::Cursor { cursor: Some("c".into()), taken: vec![text("a"), None] },
         ] {
-            let checkpoint = Checkpoint {
-                query: query.fingerprint(),
-                rows: 7,
-                place,
-            };
+            let checkpoint = Checkpoint { query: query.fingerprint(), rows: 7, place };
             let json: Value = serde_json::from_str(&checkpoint.to_json().to_string()).unwrap();
             assert_eq!(Checkpoint::from_json(&json, &query), Ok(checkpoint));
         }
@@ -221,16 +178,8 @@ mod tests {
     fn a_foreign_a_newer_and_a_damaged_one_are_refused() {
         let query = Query::new(JUMPCLOUD_V1, "http://h/".parse().unwrap()).unwrap();
         let other = Query::new(IXON, "http://h/".parse().unwrap()).unwrap();
-        let good = Checkpoint {
-            query: query.fingerprint(),
-            rows: 7,
-            place: Resume::End,
-        }
-        .to_json();
-        assert_eq!(
-            Checkpoint::from_json(&good, &other),
-            Err(InvalidCheckpoint::OtherQuery)
-        );
+        let good = Checkpoint { query: query.fingerprint(), rows: 7, place: Resume::End }.to_json();
+        assert_eq!(Checkpoint::from_json(&good, &other), Err(InvalidCheckpoint::OtherQuery));
         let mut newer = good.clone();
         newer["version"] = json!(2);
         let error = Err(InvalidCheckpoint::Newer { version: 2 });

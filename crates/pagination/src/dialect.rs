@@ -36,10 +36,7 @@ pub struct Dialect {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Method {
     /// By a cursor that the page before brought.
-    Cursor {
-        position: &'static str,
-        size: &'static str,
-    },
+    Cursor { position: &'static str, size: &'static str },
     /// By the rank of its first row, in the order of the key.
     Offset {
         /// The names by which the API may sort by its key; the first is sent by default.

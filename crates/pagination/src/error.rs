@@ -90,12 +90,7 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
                 write!(f, "the answer is not a page: {why}")?;
                 words
             }
-            Self::Status {
-                status,
-                words,
-                location,
-                ..
-            } => {
+            Self::Status { status, words, location, .. } => {
                 write!(f, "the API answered {status}")?;
                 if let Some(location) = location {
                     write!(f, ", a redirect to {location} that is not followed")?;

@@ -72,9 +72,7 @@ impl std::error::Error for NotAPage {}
 
 impl From<serde_json::Error> for NotAPage {
     fn from(error: serde_json::Error) -> Self {
-        Self::NotJson {
-            cause: error.to_string(),
-        }
+        Self::NotJson { cause: error.to_string() }
     }
 }
 
@@ -178,8 +176,7 @@ impl Page {
             if key.is_none() && keys == Keys::Required {
                 return Err(bad_row);
             }
-            page.rows
-                .push(Row::new(body.slice_ref(raw.get().as_bytes()), key));
+            page.rows.push(Row::new(body.slice_ref(raw.get().as_bytes()), key));
         }
         Ok(page)
     }
@@ -201,11 +198,8 @@ mod tests {
 
     #[test]
     fn rows_keep_their_text_and_give_their_key() {
-        let page = page(
-            r#"[ {"n":1.0, "_id":"\u0061b"} ,null,{"_id":7}]"#,
-            Keys::Required,
-        )
-        .unwrap();
+        let page =
+            page(r#"[ {"n":1.0, "_id":"\u0061b"} ,null,{"_id":7}]"#, Keys::Required).unwrap();
         assert_eq!(page.null_rows, 1);
         assert_eq!(page.rows[0].json(), r#"{"n":1.0, "_id":"\u0061b"}"#);
         assert_eq!(page.rows[0].key(), Some(&Key::Text("ab".into())));
@@ -214,17 +208,8 @@ mod tests {
 
     #[test]
     fn a_row_without_a_key_is_an_error_where_the_scan_needs_one() {
-        for row in [
-            r"[{}]",
-            r#"[{"_id":null}]"#,
-            r#"[{"_id":1.5}]"#,
-            r"[7]",
-            r#"["x"]"#,
-        ] {
-            let bad_row = NotAPage::BadRow {
-                index: 0,
-                key_field: "_id",
-            };
+        for row in [r"[{}]", r#"[{"_id":null}]"#, r#"[{"_id":1.5}]"#, r"[7]", r#"["x"]"#] {
+            let bad_row = NotAPage::BadRow { index: 0, key_field: "_id" };
             assert_eq!(page(row, Keys::Required).unwrap_err(), bad_row, "{row}");
         }
         assert_eq!(page("[{}]", Keys::Optional).unwrap().rows.len(), 1);
@@ -233,10 +218,7 @@ mod tests {
     #[test]
     fn what_is_not_json_is_told_where() {
         for text in ["", "<html>", "[1", "[]x", "{}", "\u{feff}[]"] {
-            assert!(
-                matches!(page(text, Keys::Optional), Err(NotAPage::NotJson { .. })),
-                "{text}"
-            );
+            assert!(matches!(page(text, Keys::Optional), Err(NotAPage::NotJson { .. })), "{text}");
         }
     }
 
@@ -258,18 +240,9 @@ mod tests {
 
     #[test]
     fn deep_nesting_does_no_harm() {
-        let deep = format!(
-            "[{{\"_id\":\"a\",\"x\":{}{}}}]",
-            "[".repeat(100_000),
-            "]".repeat(100_000)
-        );
+        let deep =
+            format!("[{{\"_id\":\"a\",\"x\":{}{}}}]", "[".repeat(100_000), "]".repeat(100_000));
         let body = Bytes::from(deep);
-        assert_eq!(
-            Page::of_rows(&body, &body, "_id", Keys::Required)
-                .unwrap()
-                .rows
-                .len(),
-            1
-        );
+        assert_eq!(Page::of_rows(&body, &body, "_id", Keys::Required).unwrap().rows.len(), 1);
     }
 }

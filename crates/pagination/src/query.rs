@@ -9,11 +9,7 @@ use crate::Order;
 use crate::dialect::{Dialect, Method};
 
 /// Everything but RFC 3986's unreserved characters is encoded.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A collection to read, and how.
 ///
@@ -61,9 +57,7 @@ impl Query {
             }
         }
         let sort_field = match dialect.method {
-            Method::Offset {
-                sort_fields: [first, ..],
-            } => first,
+            Method::Offset { sort_fields: [first, ..] } => first,
             _ => "",
         };
         Ok(Self {
@@ -96,17 +90,14 @@ impl Query {
             None => (field, Order::Ascending),
         };
         let Method::Offset { sort_fields } = self.dialect.method else {
-            return Err(InvalidQuery::Unsortable {
-                dialect: self.dialect.name,
-            });
+            return Err(InvalidQuery::Unsortable { dialect: self.dialect.name });
         };
-        self.sort_field = sort_fields
-            .iter()
-            .find(|key| **key == name)
-            .ok_or_else(|| InvalidQuery::NotUnique {
+        self.sort_field = sort_fields.iter().find(|key| **key == name).ok_or_else(|| {
+            InvalidQuery::NotUnique {
                 field: name.to_owned(),
                 key: sort_fields.first().copied().unwrap_or_default(),
-            })?;
+            }
+        })?;
         self.order = order;
         Ok(self)
     }
@@ -125,8 +116,9 @@ impl Query {
         Ok(self)
     }
 
-    /// This many pages are asked for ahead of the one that is read; 0 by default. A cursor dialect
-    /// can only ask for one, because it must have seen the page before.
+    /// This many pages are asked for ahead of the one that is read, and held in memory; 0 by default.
+    /// A cursor dialect can only ask for one, because it must have seen the page before, and an
+    /// offset dialect for none while the API tells no total.
     #[must_use]
     pub const fn prefetch(mut self, pages: usize) -> Self {
         self.prefetch = pages;
@@ -180,19 +172,12 @@ impl Query {
         }
         let encoded = |value: &str| utf8_percent_encode(value, ENCODED).to_string();
         for filter in &self.filters {
-            push(&format!(
-                "{}={}",
-                self.dialect.filter_parameter,
-                encoded(filter)
-            ));
+            push(&format!("{}={}", self.dialect.filter_parameter, encoded(filter)));
         }
         match (self.dialect.method, place) {
             (Method::Offset { .. }, Place::Rank { skip, order }) => {
                 let minus = if *order == Order::Descending { "-" } else { "" };
-                push(&format!(
-                    "limit={rows}&skip={skip}&sort={minus}{}",
-                    self.sort_field
-                ));
+                push(&format!("limit={rows}&skip={skip}&sort={minus}{}", self.sort_field));
             }
             (Method::Cursor { position, size }, Place::After(cursor)) => {
                 push(&format!("{size}={rows}"));
@@ -210,9 +195,7 @@ impl Query {
         let mut request = Request::new(B::from(bytes::Bytes::new()));
         *request.uri_mut() = Uri::from_parts(parts).unwrap_or_else(|_| self.uri.clone());
         for &(name, value) in self.dialect.headers {
-            request
-                .headers_mut()
-                .insert(name, http::HeaderValue::from_static(value));
+            request.headers_mut().insert(name, http::HeaderValue::from_static(value));
         }
         request
     }
@@ -283,10 +266,7 @@ impl fmt::Display for InvalidQuery {
                  repeated; sort by the unique key `{key}` or `-{key}`"
             ),
             Self::OwnParameter { parameter } => {
-                write!(
-                    f,
-                    "the URL already holds `{parameter}`, which the scan sets itself"
-                )
+                write!(f, "the URL already holds `{parameter}`, which the scan sets itself")
             }
             Self::Unsortable { dialect } => write!(f, "{dialect} lists cannot be sorted"),
             Self::UserInfo => f.write_str("the URL must not hold a user name or a password"),
@@ -326,39 +306,21 @@ mod tests {
     #[test]
     fn a_cursor_request_carries_its_cursor_encoded() {
         let agents = query(IXON, "http://h/api/agents");
-        assert_eq!(
-            target(&agents, &Place::After(None)),
-            "http://h/api/agents?page-size=50"
-        );
+        assert_eq!(target(&agents, &Place::After(None)), "http://h/api/agents?page-size=50");
         assert_eq!(
             target(&agents, &Place::After(Some("a+/=".into()))),
             "http://h/api/agents?page-size=50&page-after=a%2B%2F%3D"
         );
-        assert_eq!(
-            agents.request::<Bytes>(&Place::After(None), 1).headers()["api-version"],
-            "2"
-        );
+        assert_eq!(agents.request::<Bytes>(&Place::After(None), 1).headers()["api-version"], "2");
     }
 
     #[test]
     fn only_the_unique_key_sorts() {
         let users = || query(JUMPCLOUD_V1, "http://h/u");
         assert_eq!(users().sort("-_id").unwrap().order(), Order::Descending);
-        assert_eq!(
-            query(JUMPCLOUD_V2, "http://h/u")
-                .sort("id")
-                .unwrap()
-                .sort_field,
-            "id"
-        );
+        assert_eq!(query(JUMPCLOUD_V2, "http://h/u").sort("id").unwrap().sort_field, "id");
         let error = users().sort("-username").unwrap_err();
-        assert_eq!(
-            error,
-            InvalidQuery::NotUnique {
-                field: "username".into(),
-                key: "_id"
-            }
-        );
+        assert_eq!(error, InvalidQuery::NotUnique { field: "username".into(), key: "_id" });
         let error = query(IXON, "http://h/u").sort("publicId").unwrap_err();
         assert_eq!(error, InvalidQuery::Unsortable { dialect: "ixon" });
     }
@@ -368,14 +330,8 @@ mod tests {
         for (uri, error) in [
             ("/api/systemusers", InvalidQuery::NotAbsolute),
             ("http://me:pass@h/", InvalidQuery::UserInfo),
-            (
-                "http://h/?sort=name",
-                InvalidQuery::OwnParameter { parameter: "sort" },
-            ),
-            (
-                "http://h/?a=b&ski%70=3",
-                InvalidQuery::OwnParameter { parameter: "skip" },
-            ),
+            ("http://h/?sort=name", InvalidQuery::OwnParameter { parameter: "sort" }),
+            ("http://h/?a=b&ski%70=3", InvalidQuery::OwnParameter { parameter: "skip" }),
         ] {
             let query = Query::new(JUMPCLOUD_V1, uri.parse().unwrap());
             assert_eq!(query.unwrap_err(), error, "{uri}");

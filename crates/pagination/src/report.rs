@@ -57,16 +57,10 @@ impl fmt::Display for Inconsistency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::CursorRepeats { cursor } => {
-                write!(
-                    f,
-                    "the cursor `{cursor}` repeats: the pages go round in a circle"
-                )
+                write!(f, "the cursor `{cursor}` repeats: the pages go round in a circle")
             }
             Self::HiddenEnd { fence } => {
-                write!(
-                    f,
-                    "row `{fence}` is there in reverse order but never in the scan's"
-                )
+                write!(f, "row `{fence}` is there in reverse order but never in the scan's")
             }
             Self::KeysNotIncreasing { key, next } => {
                 write!(f, "keys are not increasing: `{next}` follows `{key}`")
@@ -75,10 +69,7 @@ impl fmt::Display for Inconsistency {
                 write!(f, "no progress: {pages} pages in a row brought no new row")
             }
             Self::PageRepeats { cursor } => {
-                write!(
-                    f,
-                    "the page behind cursor `{cursor}` repeats an earlier one"
-                )
+                write!(f, "the page behind cursor `{cursor}` repeats an earlier one")
             }
             Self::ReverseIgnored => f.write_str("the direction of the sort is ignored"),
         }

@@ -105,16 +105,8 @@ pub struct Rows {
 /// Where the rows come from.
 #[derive(Clone, Debug)]
 enum Origin {
-    Anchored {
-        first_rank: u64,
-        fence: Option<Key>,
-        hidden: bool,
-    },
-    Cursor {
-        page: Option<String>,
-        next: Option<String>,
-        taken: Vec<Option<Key>>,
-    },
+    Anchored { first_rank: u64, fence: Option<Key>, hidden: bool },
+    Cursor { page: Option<String>, next: Option<String>, taken: Vec<Option<Key>> },
 }
 
 impl Rows {
@@ -137,37 +129,23 @@ impl Rows {
         let all = count == self.list.len();
         let place = match &self.origin {
             _ if all && self.is_last => Resume::End,
-            Origin::Anchored {
-                first_rank,
-                fence,
-                hidden,
-            } => Resume::Anchored {
-                last: count
-                    .checked_sub(1)
-                    .and_then(|at| self.list[at].key().cloned()),
+            Origin::Anchored { first_rank, fence, hidden } => Resume::Anchored {
+                last: count.checked_sub(1).and_then(|at| self.list[at].key().cloned()),
                 skip: first_rank.saturating_add((count as u64).saturating_sub(1)),
                 fence: fence.clone(),
                 hidden: *hidden,
             },
-            Origin::Cursor { next, .. } if all => Resume::Cursor {
-                cursor: next.clone(),
-                taken: Vec::new(),
-            },
+            Origin::Cursor { next, .. } if all => {
+                Resume::Cursor { cursor: next.clone(), taken: Vec::new() }
+            }
             Origin::Cursor { page, taken, .. } => {
                 let keys = self.list[..count].iter().map(|row| row.key().cloned());
                 let taken = taken.iter().cloned().chain(keys).collect();
-                Resume::Cursor {
-                    cursor: page.clone(),
-                    taken,
-                }
+                Resume::Cursor { cursor: page.clone(), taken }
             }
         };
         let rows = self.before.saturating_add(count as u64);
-        Checkpoint {
-            query: self.query.clone(),
-            rows,
-            place,
-        }
+        Checkpoint { query: self.query.clone(), rows, place }
     }
 }
 
@@ -188,12 +166,7 @@ impl Scan {
             Method::Offset { .. } => Walk::Anchored(Anchored::new(&query)),
             Method::Cursor { .. } => Walk::Cursor(Cursored::new(&query)),
         };
-        Self {
-            query,
-            walk,
-            report: Report::default(),
-            here: None,
-        }
+        Self { query, walk, report: Report::default(), here: None }
     }
 
     /// A scan that goes on behind a checkpoint of the same query.
@@ -202,15 +175,7 @@ impl Scan {
         let mut scan = Self::new(query);
         scan.report.rows = checkpoint.rows;
         match (&mut scan.walk, &checkpoint.place) {
-            (
-                Walk::Anchored(walk),
-                Resume::Anchored {
-                    last,
-                    skip,
-                    fence,
-                    hidden,
-                },
-            ) => {
+            (Walk::Anchored(walk), Resume::Anchored { last, skip, fence, hidden }) => {
                 walk.resume(last.clone(), *skip, fence.clone(), *hidden);
             }
             (Walk::Cursor(walk), Resume::Cursor { cursor, taken }) => {
@@ -234,21 +199,11 @@ impl Scan {
         };
         match step {
             WalkStep::Ask(ask) => Step::Ask(ask),
-            WalkStep::Rows {
-                rows,
-                origin,
-                is_last,
-            } => {
+            WalkStep::Rows { rows, origin, is_last } => {
                 let before = self.report.rows;
                 self.report.rows = before.saturating_add(rows.len() as u64);
                 let query = self.query.fingerprint();
-                let rows = Rows {
-                    list: rows,
-                    origin,
-                    query,
-                    before,
-                    is_last,
-                };
+                let rows = Rows { list: rows, origin, query, before, is_last };
                 self.here = Some(rows.checkpoint());
                 Step::Rows(rows)
             }
@@ -258,11 +213,7 @@ impl Scan {
                 if outcome == crate::Outcome::Complete {
                     let query = self.query.fingerprint();
                     let rows = self.report.rows;
-                    self.here = Some(Checkpoint {
-                        query,
-                        rows,
-                        place: Resume::End,
-                    });
+                    self.here = Some(Checkpoint { query, rows, place: Resume::End });
                 }
                 self.report.outcome = Some(outcome);
                 Step::Done
@@ -349,11 +300,7 @@ enum WalkStep {
     Ask(Ask),
     Done(crate::Outcome),
     Failed(u64),
-    Rows {
-        rows: Vec<Row>,
-        origin: Origin,
-        is_last: bool,
-    },
+    Rows { rows: Vec<Row>, origin: Origin, is_last: bool },
     Wait,
 }
 

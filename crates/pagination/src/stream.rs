@@ -53,11 +53,7 @@ struct Flight<F, RB> {
 
 enum Stage<F, RB> {
     Call(Pin<Box<F>>),
-    Read {
-        head: response::Parts,
-        body: Pin<Box<RB>>,
-        bytes: BytesMut,
-    },
+    Read { head: response::Parts, body: Pin<Box<RB>>, bytes: BytesMut },
 }
 
 /// What a flight brought.
@@ -98,13 +94,7 @@ where
 
     /// The same rows one at a time, each as a `T`.
     pub fn items<T: DeserializeOwned>(self) -> Items<Self, T> {
-        Items {
-            pages: self,
-            rows: None,
-            taken: 0,
-            here: None,
-            item: PhantomData,
-        }
+        Items { pages: self, rows: None, taken: 0, here: None, item: PhantomData }
     }
 
     /// Goes on after an error: the page that failed is asked for again.
@@ -142,13 +132,7 @@ where
             }
             Poll::Ready(Err(source)) => {
                 self.scan.failed(id);
-                self.failures.push((
-                    id,
-                    Error::Fetch {
-                        source,
-                        attempts: None,
-                    },
-                ));
+                self.failures.push((id, Error::Fetch { source, attempts: None }));
                 return true;
             }
             Poll::Ready(Ok(())) => {}
@@ -157,12 +141,7 @@ where
         let record = Record::new();
         request.extensions_mut().insert(record.clone());
         let stage = Stage::Call(Box::pin(self.service.call(request)));
-        self.flights.push(Flight {
-            id,
-            is_shrinkable,
-            record,
-            stage,
-        });
+        self.flights.push(Flight { id, is_shrinkable, record, stage });
         true
     }
 
@@ -244,15 +223,10 @@ fn read<E>(
     };
     let words = |body: &[u8]| (query.dialect.words)(body);
     if head.status == StatusCode::OK {
-        return (query.dialect.page)(&head.headers, &body).map_err(|why| Error::NotAPage {
-            why,
-            words: words(&body),
-        });
+        return (query.dialect.page)(&head.headers, &body)
+            .map_err(|why| Error::NotAPage { why, words: words(&body) });
     }
-    let location = head
-        .headers
-        .get(LOCATION)
-        .filter(|_| head.status.is_redirection());
+    let location = head.headers.get(LOCATION).filter(|_| head.status.is_redirection());
     Err(Error::Status {
         status: head.status,
         words: words(&body),
@@ -276,11 +250,7 @@ where
                     Ok(response) => {
                         let (head, body) = response.into_parts();
                         let body = Box::pin(body);
-                        self.stage = Stage::Read {
-                            head,
-                            body,
-                            bytes: BytesMut::new(),
-                        };
+                        self.stage = Stage::Read { head, body, bytes: BytesMut::new() };
                     }
                 },
                 Stage::Read { head, body, bytes } => {
@@ -323,11 +293,7 @@ where
         loop {
             let is_ready = this.send(cx);
             let landed = this.land(cx);
-            match if is_ready {
-                this.scan.step()
-            } else {
-                Step::Wait
-            } {
+            match if is_ready { this.scan.step() } else { Step::Wait } {
                 Step::Ask(ask) => this.next = Some(ask),
                 Step::Rows(rows) => {
                     this.send_ahead(cx);
@@ -423,17 +389,12 @@ where
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         loop {
-            if let Some(row) = this
-                .rows
-                .as_ref()
-                .and_then(|rows| rows.rows().get(this.taken))
-            {
+            if let Some(row) = this.rows.as_ref().and_then(|rows| rows.rows().get(this.taken)) {
                 this.taken += 1;
                 let row: &Row = row;
-                return Poll::Ready(Some(row.decode().map_err(|source| Error::Row {
-                    row: row.clone(),
-                    source,
-                })));
+                return Poll::Ready(Some(
+                    row.decode().map_err(|source| Error::Row { row: row.clone(), source }),
+                ));
             }
             this.here = this.pages.checkpoint().cloned();
             match core::task::ready!(Pin::new(&mut this.pages).poll_next(cx)) {

@@ -39,9 +39,7 @@ impl CollectLayer {
     /// A layer that holds bodies of up to [`DEFAULT_LIMIT`].
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            limit: DEFAULT_LIMIT,
-        }
+        Self { limit: DEFAULT_LIMIT }
     }
 
     /// With another limit, in bytes.
@@ -61,10 +59,7 @@ impl<S> Layer<S> for CollectLayer {
     type Service = Collect<S>;
 
     fn layer(&self, inner: S) -> Collect<S> {
-        Collect {
-            inner,
-            limit: self.limit.get(),
-        }
+        Collect { inner, limit: self.limit.get() }
     }
 }
 
@@ -92,10 +87,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let call = self.inner.call(request);
-        CollectFuture {
-            state: State::Call { call },
-            limit: self.limit,
-        }
+        CollectFuture { state: State::Call { call }, limit: self.limit }
     }
 }
 
@@ -143,15 +135,8 @@ impl Read {
     }
 
     fn finish(self) -> Collected {
-        let bytes = if self.all.is_empty() {
-            self.first
-        } else {
-            self.all.freeze()
-        };
-        Collected {
-            bytes,
-            trailers: self.trailers,
-        }
+        let bytes = if self.all.is_empty() { self.first } else { self.all.freeze() };
+        Collected { bytes, trailers: self.trailers }
     }
 }
 
@@ -174,11 +159,7 @@ where
                     if body.size_hint().lower() > *this.limit as u64 {
                         return Poll::Ready(Err(too_large.into()));
                     }
-                    this.state.set(State::Read {
-                        head: Some(head),
-                        body,
-                        read: Read::default(),
-                    });
+                    this.state.set(State::Read { head: Some(head), body, read: Read::default() });
                 }
                 StateProj::Read { head, body, read } => match ready!(body.poll_frame(cx)) {
                     Some(Err(error)) => {
@@ -235,11 +216,7 @@ impl Body for Collected {
         if !self.bytes.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(core::mem::take(&mut self.bytes)))));
         }
-        Poll::Ready(
-            self.trailers
-                .take()
-                .map(|trailers| Ok(Frame::trailers(trailers))),
-        )
+        Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -38,14 +38,10 @@ impl Key {
 
     fn read(&self) -> Result<String, InvalidKey> {
         let text = match &self.0 {
-            Source::Env(name) => std::env::var(name).map_err(|error| InvalidKey::Unreadable {
-                cause: error.to_string(),
-            })?,
-            Source::File(path) => {
-                std::fs::read_to_string(path).map_err(|error| InvalidKey::Unreadable {
-                    cause: error.to_string(),
-                })?
-            }
+            Source::Env(name) => std::env::var(name)
+                .map_err(|error| InvalidKey::Unreadable { cause: error.to_string() })?,
+            Source::File(path) => std::fs::read_to_string(path)
+                .map_err(|error| InvalidKey::Unreadable { cause: error.to_string() })?,
             Source::Fixed(key) => key.clone(),
         };
         let text = text.trim();
@@ -134,43 +130,23 @@ impl Credential {
 
     fn new(header: HeaderName, scheme: &'static str, key: Key) -> Result<Self, InvalidKey> {
         let value = header_value(scheme, &key.read()?)?;
-        let current = Mutex::new(Current {
-            value,
-            generation: Generation(0),
-        });
-        Ok(Self(Arc::new(Shared {
-            header,
-            scheme,
-            key,
-            current,
-        })))
+        let current = Mutex::new(Current { value, generation: Generation(0) });
+        Ok(Self(Arc::new(Shared { header, scheme, key, current })))
     }
 
     pub(crate) fn attach(&self, headers: &mut HeaderMap) -> Generation {
-        let current = self
-            .0
-            .current
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let current = self.0.current.lock().unwrap_or_else(PoisonError::into_inner);
         headers.insert(&self.0.header, current.value.clone());
         current.generation
     }
 
     /// Whether there is another key than the one that was refused.
     pub(crate) fn refresh(&self, refused: Generation) -> bool {
-        let mut current = self
-            .0
-            .current
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.0.current.lock().unwrap_or_else(PoisonError::into_inner);
         if current.generation != refused {
             return true; // Another request has read it meanwhile.
         }
-        let fresh = self
-            .0
-            .key
-            .read()
-            .and_then(|key| header_value(self.0.scheme, &key));
+        let fresh = self.0.key.read().and_then(|key| header_value(self.0.scheme, &key));
         match fresh {
             Ok(value) if value != current.value => {
                 let generation = Generation(refused.0.wrapping_add(1));
@@ -222,10 +198,7 @@ mod tests {
         std::fs::write(&path, "second\n").unwrap();
         assert!(credential.refresh(refused));
         std::fs::remove_file(&path).unwrap();
-        assert!(
-            credential.refresh(refused),
-            "another request has read the second key"
-        );
+        assert!(credential.refresh(refused), "another request has read the second key");
         let mut headers = HeaderMap::new();
         let refused = credential.attach(&mut headers);
         assert_eq!(headers["x-api-key"], "second");

@@ -51,16 +51,12 @@ fn known<E: 'static>(error: &E) -> Option<&(dyn Error + 'static)> {
     let any: &dyn Any = error;
     let known: Option<&(dyn Error + 'static)> = None
         .or_else(|| any.downcast_ref::<BoxError>().map(|boxed| &**boxed as _))
-        .or_else(|| {
-            any.downcast_ref::<Box<dyn Error>>()
-                .map(|boxed| &**boxed as _)
-        })
+        .or_else(|| any.downcast_ref::<Box<dyn Error>>().map(|boxed| &**boxed as _))
         .or_else(|| any.downcast_ref::<CollectError>().map(|error| error as _))
         .or_else(|| any.downcast_ref::<io::Error>().map(|error| error as _));
     #[cfg(feature = "hyper-util")]
     let known = known.or_else(|| {
-        any.downcast_ref::<hyper_util::client::legacy::Error>()
-            .map(|error| error as _)
+        any.downcast_ref::<hyper_util::client::legacy::Error>().map(|error| error as _)
     });
     known
 }
@@ -118,11 +114,7 @@ mod tests {
             (io::ErrorKind::TimedOut, Delivery::Unknown),
             (io::ErrorKind::UnexpectedEof, Delivery::Unknown),
         ] {
-            assert_eq!(
-                KnownErrors.delivery(&io::Error::from(kind)),
-                delivery,
-                "{kind}"
-            );
+            assert_eq!(KnownErrors.delivery(&io::Error::from(kind)), delivery, "{kind}");
             let boxed: BoxError = CollectError::Body(io::Error::from(kind).into()).into();
             assert_eq!(KnownErrors.delivery(&boxed), delivery, "boxed {kind}");
         }

@@ -47,11 +47,7 @@ impl fmt::Display for StopReason {
             Self::Budget => f.write_str("the retry budget is empty"),
             Self::CredentialRefused => f.write_str("the credential was refused"),
             Self::Deadline { wait } => {
-                write!(
-                    f,
-                    "the deadline leaves no room for a wait of {}",
-                    Seconds(*wait)
-                )
+                write!(f, "the deadline leaves no room for a wait of {}", Seconds(*wait))
             }
             Self::HintTooLong { asked, allowed } => write!(
                 f,
@@ -162,10 +158,7 @@ impl Attempts {
     pub fn of<B>(response: &http::Response<B>) -> Self {
         response.extensions().get().copied().unwrap_or_else(|| {
             let mut once = Self::NONE;
-            once.push(
-                Delivery::Answered(response.status().as_u16()),
-                Duration::ZERO,
-            );
+            once.push(Delivery::Answered(response.status().as_u16()), Duration::ZERO);
             once
         })
     }
@@ -174,11 +167,7 @@ impl Attempts {
         if let Some(Some(earlier)) = self.newest.iter().rev().find(|slot| slot.is_some()) {
             self.may_have_been_applied |= earlier.delivery.may_have_been_applied();
         }
-        let attempt = Attempt {
-            delivery,
-            waited: Duration::ZERO,
-            asked_by_server: false,
-        };
+        let attempt = Attempt { delivery, waited: Duration::ZERO, asked_by_server: false };
         if let Some(free) = self.newest.iter_mut().find(|slot| slot.is_none()) {
             *free = Some(attempt);
         } else {
@@ -283,11 +272,7 @@ impl fmt::Display for Attempts {
                 Delivery::Answered(status) => write!(f, "{status}")?,
             }
             if !attempt.waited.is_zero() {
-                let how = if attempt.asked_by_server {
-                    "server asked for"
-                } else {
-                    "waited"
-                };
+                let how = if attempt.asked_by_server { "server asked for" } else { "waited" };
                 write!(f, " ({how} {})", Seconds(attempt.waited))?;
             }
         }
@@ -357,18 +342,12 @@ impl Record {
     /// What a layer wrote last; `None` if none has.
     #[must_use]
     pub fn attempts(&self) -> Option<Attempts> {
-        *self
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Writes what has happened so far.
     pub fn set(&self, attempts: Attempts) {
-        *self
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(attempts);
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(attempts);
     }
 }
 
@@ -421,9 +400,7 @@ mod tests {
 
     #[test]
     fn remembers_the_newest_eight_and_counts_all() {
-        let outcomes: Vec<_> = (500..510)
-            .map(|s| (Delivery::Answered(s), 1, false))
-            .collect();
+        let outcomes: Vec<_> = (500..510).map(|s| (Delivery::Answered(s), 1, false)).collect();
         let attempts = tried(&outcomes);
         assert_eq!(attempts.count(), 10);
         let kept: Vec<_> = attempts.iter().map(Attempt::delivery).collect();
@@ -432,12 +409,7 @@ mod tests {
 
     #[test]
     fn names_a_wait_in_seconds() {
-        for (millis, text) in [
-            (0, "0 s"),
-            (500, "0.5 s"),
-            (90_000, "90 s"),
-            (1025, "1.025 s"),
-        ] {
+        for (millis, text) in [(0, "0 s"), (500, "0.5 s"), (90_000, "90 s"), (1025, "1.025 s")] {
             assert_eq!(Seconds(Duration::from_millis(millis)).to_string(), text);
         }
     }

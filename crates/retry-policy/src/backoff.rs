@@ -105,10 +105,7 @@ impl fmt::Display for InvalidBackoff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::CapBelowFirst { first, cap } => {
-                write!(
-                    f,
-                    "backoff cap {cap:?} is shorter than the first delay {first:?}"
-                )
+                write!(f, "backoff cap {cap:?} is shorter than the first delay {first:?}")
             }
             Self::ZeroFirst => f.write_str("the first delay of a backoff must be longer than zero"),
         }
@@ -133,9 +130,7 @@ mod tests {
     fn thirty_seconds_double_as_the_document_says() {
         let backoff =
             Backoff::exponential(Duration::from_secs(30), Duration::from_secs(300)).unwrap();
-        let secs: Vec<u64> = (1..=6)
-            .map(|retry| ceiling(backoff, retry).as_secs())
-            .collect();
+        let secs: Vec<u64> = (1..=6).map(|retry| ceiling(backoff, retry).as_secs()).collect();
         assert_eq!(secs, [30, 60, 120, 240, 300, 300]);
         assert_eq!(backoff.steps(), 4);
     }
@@ -151,10 +146,7 @@ mod tests {
     fn a_wrong_literal_is_refused_with_its_values() {
         let (first, cap) = (Duration::from_secs(2), Duration::from_secs(1));
         let error = Backoff::exponential(first, cap).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "backoff cap 1s is shorter than the first delay 2s"
-        );
+        assert_eq!(error.to_string(), "backoff cap 1s is shorter than the first delay 2s");
         let zero = Backoff::exponential(Duration::ZERO, cap).unwrap_err();
         assert_eq!(zero, InvalidBackoff::ZeroFirst);
     }

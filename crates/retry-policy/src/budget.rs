@@ -93,16 +93,10 @@ impl Budget {
     /// The time at which an empty bucket will grant a probe, on the clock that `now` is read from.
     pub fn take(&self, now: Duration) -> Result<(), Duration> {
         let step = |tokens: u32| tokens.checked_sub(TOKEN);
-        if self
-            .tokens
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, step)
-            .is_ok()
-        {
+        if self.tokens.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step).is_ok() {
             return Ok(());
         }
-        let now_ms = u64::try_from(now.as_millis())
-            .unwrap_or(u64::MAX)
-            .saturating_add(1);
+        let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
         let probe_at = self.probe_at.load(Ordering::Relaxed);
         if probe_at == 0 || probe_at > now_ms {
             let first = now_ms.saturating_add(FIRST_PROBE_MS);
@@ -116,11 +110,7 @@ impl Budget {
             };
             return Err(Duration::from_millis(at.saturating_sub(1)));
         }
-        let after = self
-            .probe_after
-            .load(Ordering::Relaxed)
-            .saturating_mul(2)
-            .min(LAST_PROBE_MS);
+        let after = self.probe_after.load(Ordering::Relaxed).saturating_mul(2).min(LAST_PROBE_MS);
         // Whoever moves the time on has the probe.
         match self.swap_probe(probe_at, now_ms.saturating_add(after)) {
             Ok(()) => {
@@ -133,9 +123,7 @@ impl Budget {
 
     fn swap_probe(&self, from: u64, to: u64) -> Result<(), u64> {
         let order = Ordering::Relaxed;
-        self.probe_at
-            .compare_exchange(from, to, order, order)
-            .map(|_| ())
+        self.probe_at.compare_exchange(from, to, order, order).map(|_| ())
     }
 
     /// Gives back the token of a retry that was never sent.
@@ -158,9 +146,7 @@ impl Budget {
     fn add(&self, amount: u32) {
         let step = |tokens: u32| Some(tokens.saturating_add(amount).min(self.capacity));
         // The closure never refuses.
-        let _ = self
-            .tokens
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, step);
+        let _ = self.tokens.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step);
     }
 
     /// What a request does when the bucket is empty.
@@ -245,16 +231,9 @@ mod tests {
     fn threads_never_take_more_than_there_is() {
         let budget = Budget::shed();
         let taken: usize = std::thread::scope(|scope| {
-            let takes = || {
-                (0..1000)
-                    .filter(|_| budget.take(Duration::ZERO).is_ok())
-                    .count()
-            };
+            let takes = || (0..1000).filter(|_| budget.take(Duration::ZERO).is_ok()).count();
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(takes)).collect();
-            threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap())
-                .sum()
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
         });
         assert_eq!(taken, 10);
     }

@@ -105,12 +105,7 @@ pub const fn classify(safety: Safety, delivery: Delivery) -> Verdict {
 mod tests {
     use super::*;
 
-    const ROWS: [Safety; 4] = [
-        Safety::Idempotent,
-        Safety::Keyed,
-        Safety::Vouched,
-        Safety::Unsafe,
-    ];
+    const ROWS: [Safety; 4] = [Safety::Idempotent, Safety::Keyed, Safety::Vouched, Safety::Unsafe];
 
     /// The table of the module's own documentation, row by row.
     fn documented(delivery: Delivery) -> [&'static str; 4] {
@@ -133,9 +128,8 @@ mod tests {
     #[test]
     fn every_cell_is_as_documented() {
         let answered = (0..=1100).map(Delivery::Answered);
-        for delivery in [Delivery::NotSent, Delivery::Refused, Delivery::Unknown]
-            .into_iter()
-            .chain(answered)
+        for delivery in
+            [Delivery::NotSent, Delivery::Refused, Delivery::Unknown].into_iter().chain(answered)
         {
             let cells = ROWS.map(|safety| match classify(safety, delivery) {
                 Verdict::Again => "again",

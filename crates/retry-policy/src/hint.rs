@@ -55,10 +55,7 @@ mod tests {
     fn asked(values: &[&str], date: Option<&str>, now_secs: u64) -> Option<u64> {
         let mut headers = HeaderMap::new();
         for value in values {
-            headers.append(
-                RETRY_AFTER,
-                HeaderValue::from_bytes(value.as_bytes()).unwrap(),
-            );
+            headers.append(RETRY_AFTER, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
         if let Some(date) = date {
             headers.insert(DATE, date.parse().unwrap());
@@ -76,11 +73,7 @@ mod tests {
         let now = core["now_epoch"].as_u64().unwrap();
         for case in core["cases"].as_array().unwrap() {
             let value = case["value"].as_str().unwrap();
-            assert_eq!(
-                asked(&[value], None, now),
-                case["delay_s"].as_u64(),
-                "{value:?}"
-            );
+            assert_eq!(asked(&[value], None, now), case["delay_s"].as_u64(), "{value:?}");
         }
     }
 

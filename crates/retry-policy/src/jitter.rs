@@ -36,14 +36,8 @@ impl Jitter {
     ) -> Option<Wait> {
         let ceiling = backoff.ceiling(step);
         match self {
-            Self::None => Some(Wait {
-                delay: ceiling,
-                step,
-            }),
-            Self::Full => Some(Wait {
-                delay: share(ceiling, draw),
-                step,
-            }),
+            Self::None => Some(Wait { delay: ceiling, step }),
+            Self::Full => Some(Wait { delay: share(ceiling, draw), step }),
             Self::Rising => {
                 let mut step = step;
                 let mut floor = ceiling;
@@ -55,14 +49,8 @@ impl Jitter {
                     step = step.saturating_add(1);
                     floor = backoff.ceiling(step);
                 }
-                let above = floor
-                    .saturating_mul(2)
-                    .min(backoff.cap())
-                    .saturating_sub(floor);
-                Some(Wait {
-                    delay: floor.saturating_add(share(above, draw)),
-                    step,
-                })
+                let above = floor.saturating_mul(2).min(backoff.cap()).saturating_sub(floor);
+                Some(Wait { delay: floor.saturating_add(share(above, draw)), step })
             }
         }
     }
@@ -78,9 +66,8 @@ pub(crate) fn share(whole: Duration, draw: u32) -> Duration {
         .saturating_add((seconds & 0xffff_ffff).saturating_mul(1_000_000_000))
         >> 32;
     let seconds = u64::try_from(seconds >> 32).unwrap_or(u64::MAX);
-    Duration::from_secs(seconds).saturating_add(Duration::from_nanos(
-        u64::try_from(nanos).unwrap_or(u64::MAX),
-    ))
+    Duration::from_secs(seconds)
+        .saturating_add(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
 }
 
 #[cfg(test)]
@@ -110,9 +97,7 @@ mod tests {
         let wait = |step, previous| {
             let step = NonZeroU32::new(step).unwrap();
             let previous = Duration::from_secs(previous);
-            Jitter::Rising
-                .wait(backoff, step, previous, 0)
-                .map(|wait| wait.delay.as_secs())
+            Jitter::Rising.wait(backoff, step, previous, 0).map(|wait| wait.delay.as_secs())
         };
         assert_eq!(wait(1, 0), Some(1));
         assert_eq!(wait(2, 1), Some(2));

@@ -163,11 +163,7 @@ impl Builder {
         if matches!(self.0.jitter, Jitter::Rising) {
             let faults = self.0.backoff.steps();
             let throttled = self.0.throttled.steps();
-            let steps = if faults < throttled {
-                faults
-            } else {
-                throttled
-            };
+            let steps = if faults < throttled { faults } else { throttled };
             let retries = self.0.max_attempts.get().saturating_sub(1);
             if retries > steps {
                 return Err(InvalidPolicy::TooManyAttempts { retries, steps });
@@ -222,12 +218,6 @@ mod tests {
     fn a_rising_schedule_has_a_longer_wait_for_every_retry() {
         assert!(rising(5).is_ok(), "30, 60, 120, 240");
         let error = rising(6).unwrap_err();
-        assert_eq!(
-            error,
-            InvalidPolicy::TooManyAttempts {
-                retries: 5,
-                steps: 4
-            }
-        );
+        assert_eq!(error, InvalidPolicy::TooManyAttempts { retries: 5, steps: 4 });
     }
 }

@@ -119,20 +119,10 @@ mod tests {
             (JUMPCLOUD, 403, b"{}", false),
             (JUMPCLOUD, 401, blocked, false),
             (IXON, 401, second_factor, true),
-            (
-                IXON,
-                401,
-                b"{\"data\":[{\"message\":\"Invalid value\"}]}",
-                false,
-            ),
+            (IXON, 401, b"{\"data\":[{\"message\":\"Invalid value\"}]}", false),
             (DEFAULT, 401, second_factor, false),
         ] {
-            assert_eq!(
-                profile.is_final(status, body),
-                is_final,
-                "{} {status}",
-                profile.name()
-            );
+            assert_eq!(profile.is_final(status, body), is_final, "{} {status}", profile.name());
         }
     }
 
@@ -140,15 +130,8 @@ mod tests {
     fn advice_follows_the_message_before_the_class() {
         let blocked = b"IP has been blocked";
         let status = Delivery::Answered(403);
-        assert!(
-            JUMPCLOUD
-                .advice(status, blocked)
-                .contains("JumpCloud Support")
-        );
+        assert!(JUMPCLOUD.advice(status, blocked).contains("JumpCloud Support"));
         assert!(JUMPCLOUD.advice(status, b"").contains("API key"));
-        assert!(
-            IXON.advice(Delivery::Answered(504), b"")
-                .contains("minimise its scope")
-        );
+        assert!(IXON.advice(Delivery::Answered(504), b"").contains("minimise its scope"));
     }
 }

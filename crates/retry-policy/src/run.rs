@@ -28,21 +28,13 @@ impl<'a> Outcome<'a> {
     /// An attempt that ended like this.
     #[must_use]
     pub const fn new(delivery: Delivery) -> Self {
-        Self {
-            delivery,
-            hint: None,
-            timed_out: false,
-            body: &[],
-        }
+        Self { delivery, hint: None, timed_out: false, body: &[] }
     }
 
     /// An attempt that our own timeout cut off.
     #[must_use]
     pub const fn timed_out() -> Self {
-        Self {
-            timed_out: true,
-            ..Self::new(Delivery::Unknown)
-        }
+        Self { timed_out: true, ..Self::new(Delivery::Unknown) }
     }
 
     /// With the wait that the server asked for.
@@ -178,15 +170,9 @@ impl Run {
                 match self.next_wait(outcome, elapsed, draw) {
                     Ok((after, asked_by_server)) if shrinks => {
                         self.attempts.stop(StopReason::Shrink);
-                        Decision::Shrink {
-                            after,
-                            asked_by_server,
-                        }
+                        Decision::Shrink { after, asked_by_server }
                     }
-                    Ok((after, asked_by_server)) => Decision::Retry {
-                        after,
-                        asked_by_server,
-                    },
+                    Ok((after, asked_by_server)) => Decision::Retry { after, asked_by_server },
                     Err(reason) => self.stop(reason),
                 }
             }
@@ -200,10 +186,8 @@ impl Run {
         elapsed: Duration,
         draw: u32,
     ) -> Result<(Duration, bool), StopReason> {
-        let left = self
-            .policy
-            .deadline
-            .map_or(Duration::MAX, |deadline| deadline.saturating_sub(elapsed));
+        let left =
+            self.policy.deadline.map_or(Duration::MAX, |deadline| deadline.saturating_sub(elapsed));
         if let Some(asked) = outcome.hint {
             let allowed = left.min(self.policy.longest_hint);
             if asked > allowed {
@@ -221,9 +205,7 @@ impl Run {
             .wait(backoff, self.step, previous, draw)
             .ok_or(StopReason::ScheduleEnded)?;
         let asked_by_server = outcome.hint.is_some_and(|asked| asked > wait.delay);
-        let after = outcome
-            .hint
-            .map_or(wait.delay, |asked| asked.max(wait.delay));
+        let after = outcome.hint.map_or(wait.delay, |asked| asked.max(wait.delay));
         if after >= left {
             return Err(StopReason::Deadline { wait: after });
         }
@@ -261,9 +243,7 @@ impl Run {
     #[must_use]
     pub fn time_left(&self, elapsed: Duration) -> Option<Duration> {
         let elapsed = self.earlier.saturating_add(elapsed);
-        self.policy
-            .deadline
-            .map(|deadline| deadline.saturating_sub(elapsed))
+        self.policy.deadline.map(|deadline| deadline.saturating_sub(elapsed))
     }
 }
 
@@ -296,10 +276,7 @@ mod tests {
     }
 
     const fn retry(after: u64, asked_by_server: bool) -> Decision {
-        Decision::Retry {
-            after: secs(after),
-            asked_by_server,
-        }
+        Decision::Retry { after: secs(after), asked_by_server }
     }
 
     const fn stop(reason: StopReason) -> Decision {
@@ -309,10 +286,7 @@ mod tests {
     /// Plays outcomes that each end at the given second, drawing zero.
     fn play(policy: Policy, safety: Safety, script: &[(Outcome<'_>, u64)]) -> Vec<Decision> {
         let mut run = Run::new(policy, safety);
-        script
-            .iter()
-            .map(|(outcome, at)| run.after(outcome, secs(*at), 0))
-            .collect()
+        script.iter().map(|(outcome, at)| run.after(outcome, secs(*at), 0)).collect()
     }
 
     #[test]
@@ -325,12 +299,7 @@ mod tests {
         );
         assert_eq!(
             decisions,
-            [
-                retry(30, false),
-                retry(60, false),
-                retry(120, false),
-                stop(StopReason::Attempts)
-            ]
+            [retry(30, false), retry(60, false), retry(120, false), stop(StopReason::Attempts)]
         );
     }
 
@@ -366,10 +335,7 @@ mod tests {
     fn a_hint_is_never_shortened() {
         let asking = |wait| answered(429).hint(Some(secs(wait)));
         for (wait, at, allowed) in [(301, 0, 300), (90, 250, 50), (u64::MAX, 0, 300)] {
-            let reason = StopReason::HintTooLong {
-                asked: secs(wait),
-                allowed: secs(allowed),
-            };
+            let reason = StopReason::HintTooLong { asked: secs(wait), allowed: secs(allowed) };
             let decisions = play(rising(5, 1), Safety::Idempotent, &[(asking(wait), at)]);
             assert_eq!(decisions, [stop(reason)]);
         }
@@ -383,48 +349,31 @@ mod tests {
             (270, stop(StopReason::Deadline { wait: secs(30) })),
             (999, stop(StopReason::Deadline { wait: secs(30) })),
         ] {
-            assert_eq!(
-                play(rising(5, 30), Safety::Idempotent, &[(down, at)]),
-                [decision],
-                "{at}"
-            );
+            assert_eq!(play(rising(5, 30), Safety::Idempotent, &[(down, at)]), [decision], "{at}");
         }
     }
 
     #[test]
     fn a_401_is_refreshed_once_and_costs_no_attempt() {
         let refused = answered(401);
-        let decisions = play(
-            rising(2, 1),
-            Safety::Unsafe,
-            &[(refused, 0), (answered(429), 0), (refused, 1)],
-        );
+        let decisions =
+            play(rising(2, 1), Safety::Unsafe, &[(refused, 0), (answered(429), 0), (refused, 1)]);
         assert_eq!(
             decisions,
-            [
-                Decision::Refresh,
-                retry(1, false),
-                stop(StopReason::CredentialRefused)
-            ]
+            [Decision::Refresh, retry(1, false), stop(StopReason::CredentialRefused)]
         );
     }
 
     #[test]
     fn a_second_421_is_permanent() {
-        let decisions = play(
-            rising(5, 1),
-            Safety::Idempotent,
-            &[(answered(421), 0), (answered(421), 1)],
-        );
+        let decisions =
+            play(rising(5, 1), Safety::Idempotent, &[(answered(421), 0), (answered(421), 1)]);
         assert_eq!(decisions, [retry(1, false), stop(StopReason::Permanent)]);
     }
 
     #[test]
     fn a_vendors_final_words_stop_what_the_table_would_try_again() {
-        let policy = Policy {
-            profile: profile::IXON,
-            ..rising(5, 1)
-        };
+        let policy = Policy { profile: profile::IXON, ..rising(5, 1) };
         let second_factor = answered(401).body(b"2FA is required");
         let decisions = play(policy, Safety::Idempotent, &[(second_factor, 0)]);
         assert_eq!(decisions, [stop(StopReason::Permanent)]);
@@ -432,10 +381,7 @@ mod tests {
 
     #[test]
     fn a_shrinkable_request_waits_and_goes_back_to_its_caller() {
-        let shrink = Decision::Shrink {
-            after: secs(1),
-            asked_by_server: false,
-        };
+        let shrink = Decision::Shrink { after: secs(1), asked_by_server: false };
         for (outcome, decision) in [
             (answered(504), shrink),
             (answered(502), shrink),
@@ -473,21 +419,13 @@ mod tests {
 
     #[test]
     fn throttled_answers_and_faults_have_separate_delays() {
-        let mut run = Run::new(
-            Policy {
-                jitter: Jitter::None,
-                ..Policy::default()
-            },
-            Safety::Idempotent,
-        );
+        let mut run =
+            Run::new(Policy { jitter: Jitter::None, ..Policy::default() }, Safety::Idempotent);
         let after = |decision| match decision {
             Decision::Retry { after, .. } => after,
             other => panic!("{other:?}"),
         };
-        assert_eq!(
-            after(run.after(&answered(503), secs(0), 0)),
-            Duration::from_millis(50)
-        );
+        assert_eq!(after(run.after(&answered(503), secs(0), 0)), Duration::from_millis(50));
         assert_eq!(after(run.after(&answered(429), secs(0), 0)), secs(2));
     }
 }

@@ -9,10 +9,7 @@ use crate::Attempts;
 
 /// How safe it is to send a request again when nobody knows whether it was already processed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(
-    clippy::exhaustive_enums,
-    reason = "the rows of the truth table: complete by definition"
-)]
+#[allow(clippy::exhaustive_enums, reason = "the rows of the truth table: complete by definition")]
 pub enum Safety {
     /// The method is idempotent: RFC 9110 §9.2.2, and QUERY (RFC 10008).
     Idempotent,
@@ -83,19 +80,13 @@ impl Shrinkable {
     /// The mark on a first request.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            waited: Duration::ZERO,
-            elapsed: Duration::ZERO,
-        }
+        Self { waited: Duration::ZERO, elapsed: Duration::ZERO }
     }
 
     /// The mark on the smaller request that follows one with these attempts.
     #[must_use]
     pub const fn following(attempts: &Attempts) -> Self {
-        Self {
-            waited: attempts.last_wait(),
-            elapsed: attempts.elapsed(),
-        }
+        Self { waited: attempts.last_wait(), elapsed: attempts.elapsed() }
     }
 
     /// The last wait before this request; the next one is longer.

@@ -223,14 +223,15 @@ impl SimulatedApi {
     /// Judges the keys that a reader delivered.
     #[must_use]
     pub fn proof<K: AsRef<str>>(&self, delivered: impl IntoIterator<Item = K>) -> Proof {
-        self.proof_after(None, delivered)
+        self.proof_where(|_| true, delivered)
     }
 
-    /// Judges a reader that went on behind the row with this key: rows up to it are not owed.
+    /// Judges a reader of which only some rows are expected, by their keys: one that went on where
+    /// another had stopped.
     #[must_use]
-    pub fn proof_after<K: AsRef<str>>(
+    pub fn proof_where<K: AsRef<str>>(
         &self,
-        from: Option<&str>,
+        is_expected: impl Fn(&str) -> bool,
         delivered: impl IntoIterator<Item = K>,
     ) -> Proof {
         let mut times: BTreeMap<String, usize> = BTreeMap::new();
@@ -238,15 +239,9 @@ impl SimulatedApi {
             *times.entry(key.as_ref().to_owned()).or_default() += 1;
         }
         let state = self.lock();
-        let owed: Vec<&str> = state
-            .rows
-            .owed()
-            .filter(|key| from.is_none_or(|from| *key > from))
-            .collect();
+        let owed: Vec<&str> = state.rows.owed().filter(|key| is_expected(key)).collect();
         let count = |test: fn(usize) -> bool| {
-            owed.iter()
-                .filter(|key| test(times.get(**key).copied().unwrap_or(0)))
-                .count()
+            owed.iter().filter(|key| test(times.get(**key).copied().unwrap_or(0))).count()
         };
         Proof {
             owed: owed.len(),
@@ -269,19 +264,12 @@ impl SimulatedApi {
         }
         let list = state.api.list(request.uri(), request.headers());
         // The first request decides what is owed, even if it fails.
-        let filters = list
-            .as_ref()
-            .map(|list| list.filters.clone())
-            .unwrap_or_default();
+        let filters = list.as_ref().map(|list| list.filters.clone()).unwrap_or_default();
         let _ = state.rows.matching(&filters);
         let asked = list.as_ref().ok().map(|list| Asked {
             number,
             limit: list.limit,
-            skip: if let Position::Skip(skip) = list.position {
-                skip
-            } else {
-                0
-            },
+            skip: if let Position::Skip(skip) = list.position { skip } else { 0 },
             reverse: list.reverse,
         });
         let fault = asked.and_then(|asked| (state.faults)(&asked));
@@ -314,25 +302,11 @@ impl State {
                 reset.store(true, Ordering::Relaxed);
                 return Reply::Reset;
             }
-            Some(Fault::Status {
-                status,
-                headers,
-                body,
-            }) => {
+            Some(Fault::Status { status, headers, body }) => {
                 let message = format!("simulated {status}");
-                let refusal = Refusal {
-                    status: *status,
-                    message,
-                    field: None,
-                };
-                let body = if body.is_empty() {
-                    self.api.error(&refusal)
-                } else {
-                    body.clone()
-                };
-                let headers = headers
-                    .iter()
-                    .map(|(name, value)| (name.as_str(), value.clone()));
+                let refusal = Refusal { status: *status, message, field: None };
+                let body = if body.is_empty() { self.api.error(&refusal) } else { body.clone() };
+                let headers = headers.iter().map(|(name, value)| (name.as_str(), value.clone()));
                 return Reply::Answer(response(*status, headers, body, AnswerBody::whole));
             }
             _ => {}
@@ -372,18 +346,10 @@ impl State {
         fault: Option<&Fault>,
     ) -> Result<PageText, Refusal> {
         if request.uri().path() != self.api.path() {
-            return Err(Refusal {
-                status: 404,
-                message: "Not Found".into(),
-                field: None,
-            });
+            return Err(Refusal { status: 404, message: "Not Found".into(), field: None });
         }
         if request.method() != Method::GET {
-            return Err(Refusal {
-                status: 405,
-                message: "Method Not Allowed".into(),
-                field: None,
-            });
+            return Err(Refusal { status: 405, message: "Method Not Allowed".into(), field: None });
         }
         if !self.api.is_authorized(request.headers(), &self.key) {
             return Err(self.api.unauthorized());
@@ -394,11 +360,7 @@ impl State {
                 "Bad Request: request parameter \"limit\" exceeds maximum value of {}",
                 self.ceiling
             );
-            return Err(Refusal {
-                status: 400,
-                message,
-                field: None,
-            });
+            return Err(Refusal { status: 400, message, field: None });
         }
         let limit = match fault {
             Some(Fault::ShortPage(rows)) => list.limit.min(*rows),
@@ -421,11 +383,7 @@ impl State {
         };
         let mut page: Vec<&Row> = rows[start..].iter().take(limit).copied().collect();
         let more = start + page.len() < rows.len();
-        let next = if more {
-            rows.get((start + page.len()).saturating_sub(1))
-        } else {
-            None
-        };
+        let next = if more { rows.get((start + page.len()).saturating_sub(1)) } else { None };
         let next = next.map(|row| row.key());
         if matches!(fault, Some(Fault::IgnoreSort)) {
             page.reverse();
@@ -440,9 +398,7 @@ fn response<'a>(
     body: String,
     shape: impl FnOnce(Bytes) -> AnswerBody,
 ) -> Response<AnswerBody> {
-    let mut builder = Response::builder()
-        .status(status)
-        .header("content-type", "application/json");
+    let mut builder = Response::builder().status(status).header("content-type", "application/json");
     for (name, value) in headers {
         builder = builder.header(name, value);
     }
@@ -489,8 +445,6 @@ impl fmt::Debug for SimulatedApi {
 
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder")
-            .field("api", &self.0.api)
-            .finish_non_exhaustive()
+        f.debug_struct("Builder").field("api", &self.0.api).finish_non_exhaustive()
     }
 }

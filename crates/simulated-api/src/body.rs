@@ -25,10 +25,7 @@ pub struct AnswerBody {
 #[derive(Debug)]
 enum Then {
     End,
-    Wait {
-        sleep: Pin<Box<tokio::time::Sleep>>,
-        rest: Rest,
-    },
+    Wait { sleep: Pin<Box<tokio::time::Sleep>>, rest: Rest },
     Never,
 }
 
@@ -40,44 +37,24 @@ enum Rest {
 
 impl AnswerBody {
     pub(crate) fn whole(bytes: Bytes) -> Self {
-        Self {
-            announced: bytes.len() as u64,
-            first: Some(bytes),
-            then: Then::End,
-        }
+        Self { announced: bytes.len() as u64, first: Some(bytes), then: Then::End }
     }
 
     fn half(bytes: &Bytes, then: Then) -> Self {
         let first = bytes.slice(..bytes.len() / 2);
-        Self {
-            announced: bytes.len() as u64,
-            first: Some(first),
-            then,
-        }
+        Self { announced: bytes.len() as u64, first: Some(first), then }
     }
 
     /// Half of it, then the end of the connection; a reset one if there is a switch for it.
     pub(crate) fn cut(bytes: &Bytes, reset: Option<Arc<AtomicBool>>) -> Self {
         let sleep = Box::pin(tokio::time::sleep(FLUSHED));
-        Self::half(
-            bytes,
-            Then::Wait {
-                sleep,
-                rest: Rest::Cut { reset },
-            },
-        )
+        Self::half(bytes, Then::Wait { sleep, rest: Rest::Cut { reset } })
     }
 
     /// Half of it, the rest after some time.
     pub(crate) fn slow(bytes: &Bytes, after: Duration) -> Self {
         let rest = Rest::Bytes(bytes.slice(bytes.len() / 2..));
-        Self::half(
-            bytes,
-            Then::Wait {
-                sleep: Box::pin(tokio::time::sleep(after)),
-                rest,
-            },
-        )
+        Self::half(bytes, Then::Wait { sleep: Box::pin(tokio::time::sleep(after)), rest })
     }
 
     /// Half of it, and no more.
@@ -103,14 +80,10 @@ impl Body for AnswerBody {
             Then::Wait { sleep, .. } => ready!(sleep.as_mut().poll(cx)),
         }
         match std::mem::replace(&mut self.then, Then::End) {
-            Then::Wait {
-                rest: Rest::Bytes(bytes),
-                ..
-            } => Poll::Ready(Some(Ok(Frame::data(bytes)))),
-            Then::Wait {
-                rest: Rest::Cut { reset },
-                ..
-            } => {
+            Then::Wait { rest: Rest::Bytes(bytes), .. } => {
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Then::Wait { rest: Rest::Cut { reset }, .. } => {
                 if let Some(reset) = reset {
                     reset.store(true, Ordering::Relaxed);
                 }

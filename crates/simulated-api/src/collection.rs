@@ -14,10 +14,7 @@ pub struct Row {
 impl Row {
     /// A row with this key and this JSON text, which holds the key where the API expects it.
     pub fn new(key: impl Into<String>, json: impl Into<String>) -> Self {
-        Self {
-            key: key.into(),
-            json: json.into(),
-        }
+        Self { key: key.into(), json: json.into() }
     }
 
     /// The key.
@@ -47,13 +44,8 @@ pub struct Collection {
 impl Collection {
     /// `count` rows whose keys begin with a rising number, as an `ObjectId` begins with its time.
     pub(crate) fn new(key_field: &'static str, count: u64) -> Self {
-        let mut collection = Self {
-            rows: Vec::new(),
-            key_field,
-            made: 0,
-            owed: None,
-            filters: Vec::new(),
-        };
+        let mut collection =
+            Self { rows: Vec::new(), key_field, made: 0, owed: None, filters: Vec::new() };
         for number in 0..count {
             let row = collection.make(number << 8);
             collection.rows.push(row);
@@ -170,7 +162,5 @@ impl Collection {
 
 /// The number with which a key begins.
 fn place(key: &str) -> u64 {
-    key.get(..16)
-        .and_then(|digits| u64::from_str_radix(digits, 16).ok())
-        .unwrap_or(0)
+    key.get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or(0)
 }

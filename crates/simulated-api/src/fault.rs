@@ -49,11 +49,7 @@ impl Fault {
     /// This status code, with an error body as the API writes it.
     #[must_use]
     pub const fn status(status: u16) -> Self {
-        Self::Status {
-            status,
-            headers: Vec::new(),
-            body: String::new(),
-        }
+        Self::Status { status, headers: Vec::new(), body: String::new() }
     }
 
     /// With this header, if the fault is a status.
@@ -91,10 +87,8 @@ impl Fault {
                     Self::CutBody,
                     Self::SlowBody(Duration::from_millis(200)),
                 ];
-                places = kinds
-                    .into_iter()
-                    .map(|kind| (number + random.u64(1..EVERY), kind))
-                    .collect();
+                places =
+                    kinds.into_iter().map(|kind| (number + random.u64(1..EVERY), kind)).collect();
             }
             let at = places.iter().position(|(place, _)| *place == number)?;
             Some(places.swap_remove(at).1)

@@ -6,18 +6,13 @@ use crate::collection::Row;
 
 /// The pairs of a query, decoded.
 pub(crate) fn pairs(query: &str) -> impl Iterator<Item = (String, String)> {
-    query
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let decode = |text: &str| {
-                percent_decode_str(&text.replace('+', " "))
-                    .decode_utf8_lossy()
-                    .into_owned()
-            };
-            (decode(name), decode(value))
-        })
+    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let decode = |text: &str| {
+            percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
+        };
+        (decode(name), decode(value))
+    })
 }
 
 /// One condition on a field of the row.
@@ -78,15 +73,9 @@ mod tests {
 
     #[test]
     fn reads_the_filter_of_each_api() {
-        let filter = Filter {
-            field: "department".into(),
-            operator: "eq".into(),
-            value: "R&D: x".into(),
-        };
-        assert_eq!(
-            Filter::colons("department:$eq:R&D: x"),
-            Some(filter.clone())
-        );
+        let filter =
+            Filter { field: "department".into(), operator: "eq".into(), value: "R&D: x".into() };
+        assert_eq!(Filter::colons("department:$eq:R&D: x"), Some(filter.clone()));
         assert_eq!(Filter::colons("department:eq:R&D: x"), Some(filter.clone()));
         assert_eq!(Filter::function("eq(department,\"R&D: x\")"), Some(filter));
         assert_eq!(Filter::colons("department"), None);

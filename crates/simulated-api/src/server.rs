@@ -66,20 +66,13 @@ impl SimulatedApi {
                 while connections.try_join_next().is_some() {}
             }
         });
-        Ok(Server {
-            address,
-            path: self.api().path(),
-            task,
-        })
+        Ok(Server { address, path: self.api().path(), task })
     }
 }
 
 async fn serve_connection(api: SimulatedApi, stream: TcpStream) {
     let reset = Arc::new(AtomicBool::new(false));
-    let connection = Connection {
-        stream,
-        reset: Arc::clone(&reset),
-    };
+    let connection = Connection { stream, reset: Arc::clone(&reset) };
     let service = service_fn(move |request: Request<Incoming>| {
         let reply = api.reply(&request, &reset);
         async move {

@@ -48,11 +48,7 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     fn bad_request(message: String) -> Self {
-        Self {
-            status: 400,
-            message,
-            field: None,
-        }
+        Self { status: 400, message, field: None }
     }
 }
 
@@ -87,9 +83,9 @@ impl Api {
 
     pub(crate) fn is_authorized(self, headers: &HeaderMap, key: &str) -> bool {
         match self {
-            Self::Ixon => headers
-                .get("authorization")
-                .is_some_and(|value| *value == format!("Bearer {key}")),
+            Self::Ixon => {
+                headers.get("authorization").is_some_and(|value| *value == format!("Bearer {key}"))
+            }
             Self::JumpCloudV1 | Self::JumpCloudV2 => {
                 headers.get("x-api-key").is_some_and(|value| value == key)
             }
@@ -103,11 +99,9 @@ impl Api {
                 message: "Invalid value".into(),
                 field: Some("Authorization"),
             },
-            Self::JumpCloudV1 | Self::JumpCloudV2 => Refusal {
-                status: 401,
-                message: "Unauthorized".into(),
-                field: None,
-            },
+            Self::JumpCloudV1 | Self::JumpCloudV2 => {
+                Refusal { status: 401, message: "Unauthorized".into(), field: None }
+            }
         }
     }
 
@@ -115,11 +109,7 @@ impl Api {
     pub(crate) fn list(self, uri: &Uri, headers: &HeaderMap) -> Result<List, Refusal> {
         if self == Self::Ixon && !headers.contains_key("api-version") {
             let message = "Required header".into();
-            return Err(Refusal {
-                status: 400,
-                message,
-                field: Some("Api-Version"),
-            });
+            return Err(Refusal { status: 400, message, field: Some("Api-Version") });
         }
         let mut list = List {
             position: Position::Skip(0),
@@ -164,11 +154,7 @@ impl Api {
 
     /// A page: its headers and its body.
     pub(crate) fn page(self, rows: &[&Row], total: u64, next: Option<&str>) -> PageText {
-        let rows = rows
-            .iter()
-            .map(|row| row.json())
-            .collect::<Vec<_>>()
-            .join(",\n ");
+        let rows = rows.iter().map(|row| row.json()).collect::<Vec<_>>().join(",\n ");
         match self {
             Self::Ixon => {
                 let next = next.map_or("null".to_owned(), |key| format!("\"{key}\""));
@@ -177,14 +163,10 @@ impl Api {
                 );
                 (Vec::new(), body)
             }
-            Self::JumpCloudV1 => (
-                Vec::new(),
-                format!("{{\"totalCount\": {total}, \"results\": [{rows}]}}"),
-            ),
-            Self::JumpCloudV2 => (
-                vec![("x-total-count", total.to_string())],
-                format!("[{rows}]"),
-            ),
+            Self::JumpCloudV1 => {
+                (Vec::new(), format!("{{\"totalCount\": {total}, \"results\": [{rows}]}}"))
+            }
+            Self::JumpCloudV2 => (vec![("x-total-count", total.to_string())], format!("[{rows}]")),
         }
     }
 

@@ -13,10 +13,7 @@ use crate::page::{Keys, Next, NotAPage, Page, members};
 /// `{"type": …, "data": [{"publicId": …}, …], "moreAfter": null, "status": "success"}`.
 pub const IXON: Dialect = Dialect {
     name: "ixon",
-    method: Method::Cursor {
-        position: "page-after",
-        size: "page-size",
-    },
+    method: Method::Cursor { position: "page-after", size: "page-size" },
     // No ceiling is documented; the vendor's own code asks for 250 to 4000 rows. Our choice.
     ceiling: 1000,
     filter_parameter: "filters",
@@ -40,24 +37,18 @@ fn page(_: &HeaderMap, body: &Bytes) -> Result<Page, NotAPage> {
             Page::of_rows(&list, &list, "publicId", Keys::Optional)?
         }
         _ => {
-            return Err(NotAPage::Lacks {
-                part: "list in `data`",
-            });
+            return Err(NotAPage::Lacks { part: "list in `data`" });
         }
     };
     // Without the member nobody says that this is the end.
-    let more_after = more_after.ok_or(NotAPage::Lacks {
-        part: "`moreAfter`",
-    })?;
+    let more_after = more_after.ok_or(NotAPage::Lacks { part: "`moreAfter`" })?;
     let next = match serde_json::from_str(more_after.get())? {
         Value::Null => Next::End,
         Value::String(cursor) if cursor.is_empty() => Next::End,
         Value::String(cursor) => Next::Cursor(cursor),
         Value::Number(cursor) => Next::Cursor(cursor.to_string()),
         _ => {
-            return Err(NotAPage::Lacks {
-                part: "cursor in `moreAfter`",
-            });
+            return Err(NotAPage::Lacks { part: "cursor in `moreAfter`" });
         }
     };
     Ok(Page { next, ..page })
@@ -68,10 +59,7 @@ fn words(body: &[u8]) -> Option<ApiWords> {
     let json: Value = serde_json::from_slice(body).ok()?;
     let first = json.get("data")?.get(0)?;
     let text = |name| first.get(name).and_then(Value::as_str).map(str::to_owned);
-    Some(ApiWords {
-        message: text("message")?,
-        field: text("propertyName"),
-    })
+    Some(ApiWords { message: text("message")?, field: text("propertyName") })
 }
 
 #[cfg(test)]
@@ -101,23 +89,13 @@ mod tests {
             ("\"\"", Ok(Next::End)),
             ("\"x\"", Ok(Next::Cursor("x".into()))),
             ("7", Ok(Next::Cursor("7".into()))),
-            (
-                "{}",
-                Err(NotAPage::Lacks {
-                    part: "cursor in `moreAfter`",
-                }),
-            ),
+            ("{}", Err(NotAPage::Lacks { part: "cursor in `moreAfter`" })),
         ] {
             let body = format!(r#"{{"data":[],"moreAfter":{more_after}}}"#);
             let page = page(&HeaderMap::new(), &Bytes::from(body)).map(|page| page.next);
             assert_eq!(page, next, "{more_after}");
         }
-        assert_eq!(
-            parse(r#"{"data":[]}"#).unwrap_err(),
-            NotAPage::Lacks {
-                part: "`moreAfter`"
-            }
-        );
+        assert_eq!(parse(r#"{"data":[]}"#).unwrap_err(), NotAPage::Lacks { part: "`moreAfter`" });
     }
 
     #[test]
@@ -130,9 +108,6 @@ mod tests {
     fn says_which_header_is_wrong() {
         let body = br#"{"data":[{"message":"Required header","propertyName":"Api-Company"}]}"#;
         let words = words(body).unwrap();
-        assert_eq!(
-            (words.message(), words.field()),
-            ("Required header", Some("Api-Company"))
-        );
+        assert_eq!((words.message(), words.field()), ("Required header", Some("Api-Company")));
     }
 }

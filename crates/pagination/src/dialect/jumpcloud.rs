@@ -12,9 +12,7 @@ use crate::page::{Keys, NotAPage, Page, count, members};
 /// `GET /api/systemusers` and its like: `{"totalCount": 2, "results": [{"_id": …}, …]}`.
 pub const JUMPCLOUD_V1: Dialect = Dialect {
     name: "jumpcloud-v1",
-    method: Method::Offset {
-        sort_fields: &["_id"],
-    },
+    method: Method::Offset { sort_fields: &["_id"] },
     ceiling: 100,
     filter_parameter: "filter",
     own_parameters: &["skip", "limit", "sort"],
@@ -29,9 +27,7 @@ pub const JUMPCLOUD_V1: Dialect = Dialect {
 /// `id`, the field's name in v2's rows, is accepted as well.
 pub const JUMPCLOUD_V2: Dialect = Dialect {
     name: "jumpcloud-v2",
-    method: Method::Offset {
-        sort_fields: &["_id", "id"],
-    },
+    method: Method::Offset { sort_fields: &["_id", "id"] },
     page: page_v2,
     ..JUMPCLOUD_V1
 };
@@ -40,43 +36,27 @@ fn page_v1(_: &HeaderMap, body: &Bytes) -> Result<Page, NotAPage> {
     let [results, total] = members(body, ["results", "totalCount"])?;
     let results = results.ok_or(NotAPage::Lacks { part: "`results`" })?;
     if !results.get().starts_with('[') {
-        return Err(NotAPage::Lacks {
-            part: "list of `results`",
-        });
+        return Err(NotAPage::Lacks { part: "list of `results`" });
     }
     let page = Page::of_rows(body, results.get().as_bytes(), "_id", Keys::Required)?;
-    Ok(Page {
-        total: count(total),
-        ..page
-    })
+    Ok(Page { total: count(total), ..page })
 }
 
 fn page_v2(headers: &HeaderMap, body: &Bytes) -> Result<Page, NotAPage> {
     if body.trim_ascii_start().starts_with(b"{") {
         members(body, [])?;
-        return Err(NotAPage::Lacks {
-            part: "list of rows",
-        });
+        return Err(NotAPage::Lacks { part: "list of rows" });
     }
     let page = Page::of_rows(body, body, "id", Keys::Required)?;
-    let total = headers
-        .get("x-total-count")
-        .and_then(|total| total.to_str().ok()?.parse().ok());
+    let total = headers.get("x-total-count").and_then(|total| total.to_str().ok()?.parse().ok());
     Ok(Page { total, ..page })
 }
 
 /// `{"message": "…"}`
 fn words(body: &[u8]) -> Option<ApiWords> {
     let json: Value = serde_json::from_slice(body).ok()?;
-    let message = json
-        .get("message")
-        .or_else(|| json.get("error"))?
-        .as_str()?
-        .to_owned();
-    Some(ApiWords {
-        message,
-        field: None,
-    })
+    let message = json.get("message").or_else(|| json.get("error"))?.as_str()?.to_owned();
+    Some(ApiWords { message, field: None })
 }
 
 #[cfg(test)]
@@ -86,16 +66,8 @@ mod tests {
     #[test]
     fn a_page_of_v1_may_have_its_parts_in_any_order_and_no_total() {
         for (body, rows, total) in [
-            (
-                r#"{"totalCount":2,"results":[{"_id":"a"},{"_id":"b"}]}"#,
-                2,
-                Some(2),
-            ),
-            (
-                r#"{ "results" : [ ] , "other": {} , "totalCount" : null }"#,
-                0,
-                None,
-            ),
+            (r#"{"totalCount":2,"results":[{"_id":"a"},{"_id":"b"}]}"#, 2, Some(2)),
+            (r#"{ "results" : [ ] , "other": {} , "totalCount" : null }"#, 0, None),
             (r#"{"results":[{"_id":"a"},null]}"#, 1, None),
         ] {
             let page = page_v1(&HeaderMap::new(), &Bytes::from_static(body.as_bytes())).unwrap();
@@ -107,30 +79,15 @@ mod tests {
     fn what_is_no_page_is_told_what_it_lacks() {
         for (body, error) in [
             ("{}", NotAPage::Lacks { part: "`results`" }),
-            (
-                r#"{"results":null}"#,
-                NotAPage::Lacks {
-                    part: "list of `results`",
-                },
-            ),
-            (
-                r#"{"results":{}}"#,
-                NotAPage::Lacks {
-                    part: "list of `results`",
-                },
-            ),
+            (r#"{"results":null}"#, NotAPage::Lacks { part: "list of `results`" }),
+            (r#"{"results":{}}"#, NotAPage::Lacks { part: "list of `results`" }),
         ] {
             let body = Bytes::from_static(body.as_bytes());
             assert_eq!(page_v1(&HeaderMap::new(), &body).unwrap_err(), error);
         }
         let object = Bytes::from_static(br#"{"message":"x"}"#);
         let error = page_v2(&HeaderMap::new(), &object).unwrap_err();
-        assert_eq!(
-            error,
-            NotAPage::Lacks {
-                part: "list of rows"
-            }
-        );
+        assert_eq!(error, NotAPage::Lacks { part: "list of rows" });
     }
 
     #[test]

@@ -136,11 +136,7 @@ impl Anchored {
             let rank = self.rank;
             let bridges = std::mem::take(&mut self.bridging);
             let catches_up = !self.at_last || bridges;
-            self.windows.push_back(Window {
-                catches_up,
-                bridges,
-                ..Window::at(rank)
-            });
+            self.windows.push_back(Window { catches_up, bridges, ..Window::at(rank) });
         }
         // The first page goes alone: it shows how many rows the server gives.
         if self.stride == 0 || self.barren.pages > 0 {
@@ -150,10 +146,8 @@ impl Anchored {
             let Some(rank) = self.windows.back().map(|window| window.rank + self.stride) else {
                 return;
             };
-            if report
-                .last_total
-                .is_some_and(|total| rank.saturating_add(1) >= total)
-            {
+            // Without a total nobody knows how far there is anything to fetch.
+            if report.last_total.is_none_or(|total| rank.saturating_add(1) >= total) {
                 return;
             }
             self.windows.push_back(Window::at(rank));
@@ -163,11 +157,7 @@ impl Anchored {
     /// The next page that is wanted, the fence first.
     fn next_ask(&mut self) -> Option<Ask> {
         let in_flight = |state: &State| matches!(state, State::InFlight);
-        let flights = self
-            .windows
-            .iter()
-            .filter(|window| in_flight(&window.state))
-            .count()
+        let flights = self.windows.iter().filter(|window| in_flight(&window.state)).count()
             + usize::from(self.fence.state.as_ref().is_some_and(in_flight));
         if flights > self.ahead {
             return None;
@@ -183,12 +173,7 @@ impl Anchored {
             let place = Place::Rank { skip: 0, order };
             let rows = self.fence.rows;
             let shrinkable = PageSize::can_shrink(rows).then_some(self.fence.carried);
-            return Some(Ask {
-                id,
-                place,
-                rows,
-                shrinkable,
-            });
+            return Some(Ask { id, place, rows, shrinkable });
         }
         if self.barren.pages > 0 && self.fence.state.is_some() {
             return None; // The fence may be what was reached.
@@ -197,17 +182,9 @@ impl Anchored {
         let wanted = |window: &&mut Window| matches!(window.state, State::Wanted);
         let window = self.windows.iter_mut().find(wanted)?;
         (window.id, window.rows, window.state) = (id, rows, State::InFlight);
-        let place = Place::Rank {
-            skip: window.rank,
-            order,
-        };
+        let place = Place::Rank { skip: window.rank, order };
         let shrinkable = PageSize::can_shrink(rows).then_some(window.carried);
-        Some(Ask {
-            id,
-            place,
-            rows,
-            shrinkable,
-        })
+        Some(Ask { id, place, rows, shrinkable })
     }
 
     /// Takes the first window's page, if it is covered.
@@ -266,19 +243,14 @@ impl Anchored {
             hidden: self.hidden,
         };
         let is_last = self.end == Some(Outcome::Complete);
-        Some(WalkStep::Rows {
-            rows,
-            origin,
-            is_last,
-        })
+        Some(WalkStep::Rows { rows, origin, is_last })
     }
 
     /// How many of a page's rows were read before.
     fn known(&self, rows: &[Row]) -> usize {
         let Some(last) = &self.last else { return 0 };
         rows.partition_point(|row| {
-            row.key()
-                .is_some_and(|key| self.order.compare(key, last).is_le())
+            row.key().is_some_and(|key| self.order.compare(key, last).is_le())
         })
     }
 
@@ -303,17 +275,10 @@ impl Anchored {
             Role::Kept => false,
             Role::Next => window.rank == self.rank,
         };
-        let mut gap = Window {
-            role: Role::FillsGap,
-            catches_up: true,
-            ..Window::at(self.rank)
-        };
+        let mut gap = Window { role: Role::FillsGap, catches_up: true, ..Window::at(self.rank) };
         gap.bridges = std::mem::take(&mut self.bridging);
         if looked_there {
-            let back = window
-                .back
-                .max(u64::from(self.size.current().saturating_sub(1)))
-                .max(1);
+            let back = window.back.max(u64::from(self.size.current().saturating_sub(1))).max(1);
             gap.rank = window.rank.saturating_sub(back);
             gap.back = back.saturating_mul(2);
         }
@@ -365,11 +330,7 @@ impl Anchored {
 
     /// The next page begins here, past rows that the API counts and does not show.
     fn bridge(&mut self, rank: u64, rows: u32, report: &Report) {
-        let known = report
-            .last_total
-            .unwrap_or(0)
-            .max(self.rank)
-            .max(report.rows);
+        let known = report.last_total.unwrap_or(0).max(self.rank).max(report.rows);
         let furthest = known.saturating_add(PAGES_BEYOND.saturating_mul(u64::from(rows)));
         match &self.fence.key {
             Some(fence) if rank > furthest => {
@@ -384,11 +345,7 @@ impl Anchored {
     fn end_at_fence(&mut self) {
         if let (Some(last), Some(fence), None) = (&self.last, &self.fence.key, &self.end) {
             if self.order.compare(last, fence).is_ge() {
-                self.end = Some(if self.hidden {
-                    Outcome::BestEffort
-                } else {
-                    Outcome::Complete
-                });
+                self.end = Some(if self.hidden { Outcome::BestEffort } else { Outcome::Complete });
             }
         }
     }
@@ -417,12 +374,7 @@ impl Anchored {
         if let Some(&first) = keys.first() {
             self.barren.empty = 0;
             // Every fence bounds the owed rows; the nearest one is the best.
-            if self
-                .fence
-                .key
-                .as_ref()
-                .is_none_or(|key| self.order.compare(first, key).is_lt())
-            {
+            if self.fence.key.as_ref().is_none_or(|key| self.order.compare(first, key).is_lt()) {
                 self.fence.key = Some(first.clone());
             }
             return self.end_at_fence();
@@ -430,11 +382,7 @@ impl Anchored {
         // No row in the reverse order. One empty answer proves nothing; two orders agreeing do.
         self.barren.empty += 1;
         let says_rows = page.total.is_some_and(|total| total > 0) && page.null_rows == 0;
-        let needed = if says_rows {
-            EMPTY_PAGES_AGAINST_TOTAL
-        } else {
-            EMPTY_PAGES
-        };
+        let needed = if says_rows { EMPTY_PAGES_AGAINST_TOTAL } else { EMPTY_PAGES };
         if self.barren.empty >= needed {
             self.end = Some(Outcome::Complete);
         } else {
@@ -484,9 +432,6 @@ impl Anchored {
 fn out_of_order(rows: &[Row], order: Order) -> Option<(Key, Key)> {
     rows.windows(2).find_map(|pair| {
         let (key, next) = (pair[0].key()?, pair[1].key()?);
-        order
-            .compare(key, next)
-            .is_ge()
-            .then(|| (key.clone(), next.clone()))
+        order.compare(key, next).is_ge().then(|| (key.clone(), next.clone()))
     })
 }

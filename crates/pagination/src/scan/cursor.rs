@@ -97,32 +97,15 @@ impl Cursored {
         }
         self.next_id += 1;
         let (id, rows) = (self.next_id, self.size.current());
-        let carried = self
-            .window
-            .take()
-            .map_or_else(Shrinkable::new, |window| window.carried);
-        self.window = Some(Window {
-            id,
-            rows,
-            state: State::InFlight,
-            carried,
-        });
+        let carried = self.window.take().map_or_else(Shrinkable::new, |window| window.carried);
+        self.window = Some(Window { id, rows, state: State::InFlight, carried });
         let place = Place::After(self.cursor.clone());
         let shrinkable = PageSize::can_shrink(rows).then_some(carried);
-        Some(Ask {
-            id,
-            place,
-            rows,
-            shrinkable,
-        })
+        Some(Ask { id, place, rows, shrinkable })
     }
 
     fn accept(&mut self, report: &mut Report) -> Option<WalkStep> {
-        let Some(Window {
-            state: State::Arrived(page),
-            ..
-        }) = self.window.take()
-        else {
+        let Some(Window { state: State::Arrived(page), .. }) = self.window.take() else {
             return None;
         };
         if page_mark(&page.rows).is_some_and(|mark| self.pages.closes_at(mark)) {
@@ -179,17 +162,9 @@ impl Cursored {
         }
         self.barren = 0;
         self.size.succeeded();
-        let origin = Origin::Cursor {
-            page: asked_by,
-            next,
-            taken: skipped,
-        };
+        let origin = Origin::Cursor { page: asked_by, next, taken: skipped };
         let is_last = self.end == Some(Outcome::Complete);
-        Some(WalkStep::Rows {
-            rows,
-            origin,
-            is_last,
-        })
+        Some(WalkStep::Rows { rows, origin, is_last })
     }
 
     pub(super) fn answer(&mut self, id: u64, page: Page) {
@@ -307,25 +282,14 @@ mod tests {
     #[test]
     fn a_circle_of_any_length_is_noticed() {
         let remembered = REMEMBERED_PAGES as u64;
-        for (lead_in, length) in [
-            (0, 1),
-            (3, 2),
-            (0, 7),
-            (5, remembered),
-            (100, remembered + 1),
-            (1, 100_000),
-        ] {
+        for (lead_in, length) in
+            [(0, 1), (3, 2), (0, 7), (5, remembered), (100, remembered + 1), (1, 100_000)]
+        {
             let mut circle = Circle::default();
             let marks = (0..lead_in).chain((0..).map(|at| lead_in + at % length));
-            let noticed = marks
-                .take(1_000_000)
-                .position(|mark| circle.closes_at(mark))
-                .unwrap();
+            let noticed = marks.take(1_000_000).position(|mark| circle.closes_at(mark)).unwrap();
             let closes = usize::try_from(lead_in + length).unwrap();
-            assert!(
-                noticed >= closes,
-                "{lead_in} + {length} noticed at {noticed}"
-            );
+            assert!(noticed >= closes, "{lead_in} + {length} noticed at {noticed}");
             if length <= remembered {
                 assert_eq!(noticed, closes, "{lead_in} + {length}");
             }

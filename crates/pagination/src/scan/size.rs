@@ -24,12 +24,7 @@ pub(super) struct PageSize {
 
 impl PageSize {
     pub(super) const fn new(rows: u32) -> Self {
-        Self {
-            current: rows,
-            ceiling: rows,
-            good: 0,
-            grow_after: FIRST_GROWTH,
-        }
+        Self { current: rows, ceiling: rows, good: 0, grow_after: FIRST_GROWTH }
     }
 
     pub(super) const fn current(&self) -> u32 {

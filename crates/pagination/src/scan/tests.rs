@@ -30,10 +30,7 @@ struct Model {
 impl Model {
     fn new(rows: i128) -> Self {
         let rows: Vec<_> = (1..=rows).map(|row| row * APART).collect();
-        Self {
-            owed: rows.iter().copied().collect(),
-            rows,
-        }
+        Self { owed: rows.iter().copied().collect(), rows }
     }
 
     fn write(&mut self, write: Write) {
@@ -66,9 +63,7 @@ impl Model {
                 (rows.skip(skip).take(limit).copied().collect(), Next::Unsaid)
             }
             Place::After(cursor) => {
-                let after = cursor
-                    .as_ref()
-                    .map_or(0, |cursor| cursor.trim().parse().unwrap());
+                let after = cursor.as_ref().map_or(0, |cursor| cursor.trim().parse().unwrap());
                 let rows = self.rows.iter().filter(|row| **row > after).copied();
                 let keys: Vec<i128> = rows.take(limit).collect();
                 let next = match keys.last() {
@@ -80,12 +75,7 @@ impl Model {
         };
         let row = |key| Row::new("{}".into(), Some(Key::Number(key)));
         let rows = keys.into_iter().map(row).collect();
-        Page {
-            rows,
-            null_rows: 0,
-            total: Some(self.rows.len() as u64),
-            next,
-        }
+        Page { rows, null_rows: 0, total: Some(self.rows.len() as u64), next }
     }
 }
 
@@ -127,10 +117,7 @@ fn scan(
                 scan.answer(ask.id(), model.page(&ask.place, ask.rows as usize));
             }
             Step::Done => {
-                return Run {
-                    delivered,
-                    report: scan.report().clone(),
-                };
+                return Run { delivered, report: scan.report().clone() };
             }
             Step::Failed { .. } => panic!("nothing has failed"),
         }
@@ -140,10 +127,7 @@ fn scan(
 /// The rows that are missing and the rows that came twice.
 fn wrong(model: &Model, delivered: &[i128]) -> (usize, usize) {
     let once: BTreeSet<_> = delivered.iter().copied().collect();
-    (
-        model.owed.difference(&once).count(),
-        delivered.len() - once.len(),
-    )
+    (model.owed.difference(&once).count(), delivered.len() - once.len())
 }
 
 fn offset(page: u32, ahead: usize) -> Query {
@@ -200,11 +184,7 @@ fn no_placement_of_two_writes_hides_or_repeats_an_owed_row() {
     for page in [2, 3] {
         for descending in [false, true] {
             let query = offset(page, 0);
-            let query = if descending {
-                query.sort("-_id").unwrap()
-            } else {
-                query
-            };
+            let query = if descending { query.sort("-_id").unwrap() } else { query };
             every_placement(GAPS, |writes| {
                 let (missing, twice, run) = scan_seven(query.clone(), writes, false);
                 assert_eq!((missing, twice), (0, 0), "pages of {page}: {writes:?}");
@@ -289,14 +269,9 @@ fn plain_offset_and_the_barren_page_rule_lose_rows_in_the_same_model() {
 
 #[test]
 fn a_quiet_scan_costs_one_row_a_page_and_one_fence() {
-    for (rows, page, requests) in [
-        (0, 100, 2),
-        (1, 100, 2),
-        (100, 100, 2),
-        (101, 100, 3),
-        (10_000, 100, 102),
-        (7, 2, 7),
-    ] {
+    for (rows, page, requests) in
+        [(0, 100, 2), (1, 100, 2), (100, 100, 2), (101, 100, 3), (10_000, 100, 102), (7, 2, 7)]
+    {
         let mut model = Model::new(rows);
         let mut made = 0;
         let run = scan(offset(page, 0), &mut model, |_, _| made += 1, false);
@@ -320,20 +295,13 @@ fn a_tail_that_keeps_growing_does_not_keep_the_scan_alive() {
         };
         let run = scan(offset(100, 0), &mut model, grow, false);
         assert_eq!(wrong(&model, &run.delivered), (0, 0));
-        assert!(
-            made < 22 + 20,
-            "{made} requests while {growth} rows were added before each"
-        );
+        assert!(made < 22 + 20, "{made} requests while {growth} rows were added before each");
     }
 }
 
 #[test]
 fn a_kill_behind_any_row_resumes_with_the_next() {
-    for query in [
-        offset(3, 0),
-        offset(3, 0).sort("-_id").unwrap(),
-        cursored(3),
-    ] {
+    for query in [offset(3, 0), offset(3, 0).sort("-_id").unwrap(), cursored(3)] {
         let mut whole = Model::new(20);
         let all = scan(query.clone(), &mut whole, |_, _| (), false).delivered;
         for kill in 0..all.len() {
@@ -354,10 +322,7 @@ fn a_kill_behind_any_row_resumes_with_the_next() {
                 }
             }
             // Rows behind the scan and the next row vanish while it is down.
-            model.write(Write::Delete {
-                rank: kill / 2,
-                burst: 1,
-            });
+            model.write(Write::Delete { rank: kill / 2, burst: 1 });
             let here = Checkpoint::from_json(&here.unwrap().to_json(), &query).unwrap();
             let mut second = Scan::resume(query.clone(), here);
             loop {
@@ -370,11 +335,7 @@ fn a_kill_behind_any_row_resumes_with_the_next() {
                     other => panic!("{other:?}"),
                 }
             }
-            assert_eq!(
-                wrong(&model, &delivered),
-                (0, 0),
-                "killed behind row {kill}"
-            );
+            assert_eq!(wrong(&model, &delivered), (0, 0), "killed behind row {kill}");
             assert_eq!(second.report().rows(), delivered.len() as u64);
             assert!(second.checkpoint().unwrap().is_complete());
         }
@@ -382,19 +343,12 @@ fn a_kill_behind_any_row_resumes_with_the_next() {
 }
 
 fn cursored(page: u32) -> Query {
-    Query::new(IXON, "http://h/".parse().unwrap())
-        .unwrap()
-        .page_size(page)
-        .unwrap()
+    Query::new(IXON, "http://h/".parse().unwrap()).unwrap().page_size(page).unwrap()
 }
 
 #[test]
 fn pages_that_are_too_heavy_shrink_and_lose_nothing() {
-    for (query, heavier_than) in [
-        (offset(100, 0), 10),
-        (offset(100, 3), 3),
-        (cursored(100), 2),
-    ] {
+    for (query, heavier_than) in [(offset(100, 0), 10), (offset(100, 3), 3), (cursored(100), 2)] {
         let mut model = Model::new(300);
         let mut scan = Scan::new(query);
         let mut flights = VecDeque::new();
@@ -404,10 +358,7 @@ fn pages_that_are_too_heavy_shrink_and_lose_nothing() {
                 Step::Ask(ask) => flights.push_back(ask),
                 Step::Rows(rows) => {
                     delivered.extend(numbers(&rows));
-                    model.write(Write::Delete {
-                        rank: delivered.len() / 2,
-                        burst: 1,
-                    });
+                    model.write(Write::Delete { rank: delivered.len() / 2, burst: 1 });
                 }
                 Step::Wait => {
                     let ask: Ask = flights.pop_front().unwrap();

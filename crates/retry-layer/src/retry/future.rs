@@ -123,11 +123,7 @@ where
         let cut_off = cut_off::<S, B, W>(&shared, &run, Duration::ZERO);
         let call = service.call(request);
         Self {
-            state: State::Attempt {
-                call,
-                cut_off,
-                limit: None,
-            },
+            state: State::Attempt { call, cut_off, limit: None },
             service,
             head,
             kept,
@@ -149,11 +145,7 @@ fn attempt<B, W: Strategies>(
     body: B,
 ) -> (Request<B>, Option<Generation>) {
     let mut request = Request::from_parts(head.clone(), body);
-    let generation = shared
-        .config
-        .credential
-        .as_ref()
-        .map(|key| key.attach(request.headers_mut()));
+    let generation = shared.config.credential.as_ref().map(|key| key.attach(request.headers_mut()));
     (request, generation)
 }
 
@@ -188,11 +180,7 @@ where
         loop {
             let mut this = self.as_mut().project();
             match this.state.as_mut().project() {
-                StateProj::Attempt {
-                    call,
-                    cut_off,
-                    mut limit,
-                } => {
+                StateProj::Attempt { call, cut_off, mut limit } => {
                     if let Poll::Ready(answer) = call.poll(cx) {
                         self.as_mut().ended(Some(answer));
                         continue;
@@ -332,19 +320,14 @@ where
         if let (Some(budget), None) = (&shared.config.budget, &this.permit.0) {
             let now = timer.since(shared.epoch);
             if let Err(probe_at) = budget.take(now) {
-                let wait = probe_at
-                    .saturating_sub(now)
-                    .clamp(Duration::from_millis(1), TOKEN_POLL);
+                let wait = probe_at.saturating_sub(now).clamp(Duration::from_millis(1), TOKEN_POLL);
                 let left = this.run.time_left(timer.since(*this.began));
                 if left.is_some_and(|left| wait >= left) {
                     let _ = this.run.stop(StopReason::Budget);
                     return this.state.set(State::Done);
                 }
                 this.run.waited_longer(wait);
-                return this.state.set(State::Wait {
-                    sleep: timer.sleep(wait),
-                    then,
-                });
+                return this.state.set(State::Wait { sleep: timer.sleep(wait), then });
             }
             *this.permit = Permit(Some(Arc::clone(budget)));
         }
@@ -360,10 +343,7 @@ where
     /// The service is ready for the next attempt.
     fn send_again(self: Pin<&mut Self>) {
         let mut this = self.project();
-        let body = this
-            .next_body
-            .take()
-            .expect("a request is sent again with the body at hand");
+        let body = this.next_body.take().expect("a request is sent again with the body at hand");
         *this.answer = None;
         this.permit.spend();
         let (request, generation) = attempt(this.shared, this.head, body);
@@ -371,11 +351,7 @@ where
         let elapsed = this.shared.strategies.timer().since(*this.began);
         let cut_off = cut_off::<S, B, W>(this.shared, this.run, elapsed);
         let call = this.service.call(request);
-        this.state.set(State::Attempt {
-            call,
-            cut_off,
-            limit: None,
-        });
+        this.state.set(State::Attempt { call, cut_off, limit: None });
     }
 
     fn finish(self: Pin<&mut Self>) -> Result<S::Response, S::Error> {
@@ -392,10 +368,8 @@ where
                 Ok(response)
             }
             Some(Err(error)) => Err(error),
-            None => Err(
-                <W::Answer as Answer<S::Error>>::without_answer(Stopped::new(attempts))
-                    .expect("an answer is only discarded when another attempt follows"),
-            ),
+            None => Err(<W::Answer as Answer<S::Error>>::without_answer(Stopped::new(attempts))
+                .expect("an answer is only discarded when another attempt follows")),
         }
     }
 }
@@ -415,8 +389,6 @@ where
     W::Replay: Replay<B>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture")
-            .field("run", &self.run)
-            .finish_non_exhaustive()
+        f.debug_struct("ResponseFuture").field("run", &self.run).finish_non_exhaustive()
     }
 }

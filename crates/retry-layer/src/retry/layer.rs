@@ -85,85 +85,33 @@ impl<R, A, D, T> RetryLayer<With<R, A, D, T>> {
     /// service's error must be able to hold it; boxed errors are.
     #[must_use]
     pub fn attempt_timeout(self, timeout: Duration) -> RetryLayer<With<R, AnswerOrStopped, D, T>> {
-        let With {
-            replay,
-            deliver,
-            timer,
-            ..
-        } = self.strategies;
+        let With { replay, deliver, timer, .. } = self.strategies;
         RetryLayer {
-            config: Config {
-                attempt_timeout: Some(timeout),
-                ..self.config
-            },
-            strategies: With {
-                replay,
-                answer: AnswerOrStopped,
-                deliver,
-                timer,
-            },
+            config: Config { attempt_timeout: Some(timeout), ..self.config },
+            strategies: With { replay, answer: AnswerOrStopped, deliver, timer },
         }
     }
 
     /// Sends bodies again in this way.
     #[must_use]
     pub fn replay<R2>(self, replay: R2) -> RetryLayer<With<R2, A, D, T>> {
-        let With {
-            answer,
-            deliver,
-            timer,
-            ..
-        } = self.strategies;
-        RetryLayer {
-            config: self.config,
-            strategies: With {
-                replay,
-                answer,
-                deliver,
-                timer,
-            },
-        }
+        let With { answer, deliver, timer, .. } = self.strategies;
+        RetryLayer { config: self.config, strategies: With { replay, answer, deliver, timer } }
     }
 
     /// Reads the service's errors by this function.
     #[must_use]
     pub fn delivery<F>(self, delivery: F) -> RetryLayer<With<R, A, OfFunction<F>, T>> {
-        let With {
-            replay,
-            answer,
-            timer,
-            ..
-        } = self.strategies;
+        let With { replay, answer, timer, .. } = self.strategies;
         let deliver = OfFunction(delivery);
-        RetryLayer {
-            config: self.config,
-            strategies: With {
-                replay,
-                answer,
-                deliver,
-                timer,
-            },
-        }
+        RetryLayer { config: self.config, strategies: With { replay, answer, deliver, timer } }
     }
 
     /// Waits by this timer.
     #[must_use]
     pub fn timer<T2>(self, timer: T2) -> RetryLayer<With<R, A, D, T2>> {
-        let With {
-            replay,
-            answer,
-            deliver,
-            ..
-        } = self.strategies;
-        RetryLayer {
-            config: self.config,
-            strategies: With {
-                replay,
-                answer,
-                deliver,
-                timer,
-            },
-        }
+        let With { replay, answer, deliver, .. } = self.strategies;
+        RetryLayer { config: self.config, strategies: With { replay, answer, deliver, timer } }
     }
 }
 

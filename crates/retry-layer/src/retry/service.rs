@@ -32,14 +32,7 @@ impl<S, W: Strategies + Clone> Retry<S, W> {
     pub(super) fn new(inner: S, layer: &RetryLayer<W>) -> Self {
         let strategies = layer.strategies.clone();
         let epoch = strategies.timer().now();
-        Self {
-            inner,
-            shared: Arc::new(Shared {
-                config: layer.config.clone(),
-                strategies,
-                epoch,
-            }),
-        }
+        Self { inner, shared: Arc::new(Shared { config: layer.config.clone(), strategies, epoch }) }
     }
 }
 
@@ -69,10 +62,7 @@ where
 
 impl<S: Clone, W: Strategies> Clone for Retry<S, W> {
     fn clone(&self) -> Self {
-        Self {
-            inner: self.inner.clone(),
-            shared: Arc::clone(&self.shared),
-        }
+        Self { inner: self.inner.clone(), shared: Arc::clone(&self.shared) }
     }
 }
 

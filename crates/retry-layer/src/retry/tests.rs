@@ -61,18 +61,11 @@ fn scripted(
 ) {
     let calls = Calls::default();
     let began = Instant::now();
-    let script = Arc::new(Mutex::new(std::collections::VecDeque::from(
-        script.to_vec(),
-    )));
+    let script = Arc::new(Mutex::new(std::collections::VecDeque::from(script.to_vec())));
     let seen = Arc::clone(&calls);
     let service = service_fn(move |request: Request<String>| {
-        let key = request
-            .headers()
-            .get("x-api-key")
-            .map(|key| key.to_str().unwrap().to_owned());
-        seen.lock()
-            .unwrap()
-            .push((began.elapsed(), request.into_body(), key));
+        let key = request.headers().get("x-api-key").map(|key| key.to_str().unwrap().to_owned());
+        seen.lock().unwrap().push((began.elapsed(), request.into_body(), key));
         let answer = script.lock().unwrap().pop_front().unwrap_or(Status(200));
         async move {
             let mut response = Response::builder();
@@ -95,12 +88,7 @@ fn scripted(
 }
 
 fn times(calls: &Calls) -> Vec<u64> {
-    calls
-        .lock()
-        .unwrap()
-        .iter()
-        .map(|(at, ..)| at.as_secs())
-        .collect()
+    calls.lock().unwrap().iter().map(|(at, ..)| at.as_secs()).collect()
 }
 
 fn get() -> Request<String> {
@@ -118,13 +106,7 @@ async fn waits_as_the_policy_says_and_sends_the_same_body_again() {
     let response = layer.layer(service).oneshot(get()).await.unwrap();
     assert_eq!(response.status(), 200);
     assert_eq!(times(&calls), [0, 1, 3, 7]);
-    assert!(
-        calls
-            .lock()
-            .unwrap()
-            .iter()
-            .all(|(_, body, _)| body == "body")
-    );
+    assert!(calls.lock().unwrap().iter().all(|(_, body, _)| body == "body"));
     assert_eq!(
         Attempts::of(&response).to_string(),
         "4 attempts: 503 (waited 1 s), 500 (waited 2 s), 429 (waited 4 s), 200; \
@@ -160,10 +142,7 @@ async fn the_deadline_covers_attempts_and_waits_and_the_next_attempt_gets_what_i
     assert_eq!(times(&calls), [0, 4]);
     assert_eq!(began.elapsed(), secs(10));
     let stopped = error.downcast_ref::<Stopped>().unwrap();
-    assert_eq!(
-        stopped.attempts().stop_reason(),
-        Some(StopReason::Deadline { wait: secs(2) })
-    );
+    assert_eq!(stopped.attempts().stop_reason(), Some(StopReason::Deadline { wait: secs(2) }));
 }
 
 #[tokio::test(start_paused = true)]
@@ -171,10 +150,7 @@ async fn a_plain_layer_never_cuts_an_attempt_off() {
     let (calls, service) = scripted(&[Slow(200, secs(3600))]);
     let layer = RetryLayer::new(policy(9).deadline(secs(1)).build().unwrap());
     let response = layer.layer(service).oneshot(get()).await.unwrap();
-    assert_eq!(
-        (response.status().as_u16(), calls.lock().unwrap().len()),
-        (200, 1)
-    );
+    assert_eq!((response.status().as_u16(), calls.lock().unwrap().len()), (200, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -188,10 +164,7 @@ async fn returns_the_last_response_when_the_budget_is_empty() {
     let response = service.oneshot(get()).await.unwrap();
     // Seven retries, then the three tokens that are left.
     assert_eq!(calls.lock().unwrap().len(), 8 + 4);
-    assert_eq!(
-        Attempts::of(&response).stop_reason(),
-        Some(StopReason::Budget)
-    );
+    assert_eq!(Attempts::of(&response).stop_reason(), Some(StopReason::Budget));
     assert_eq!(response.status(), 503);
 }
 
@@ -218,20 +191,11 @@ async fn a_token_that_does_not_come_before_the_deadline_ends_the_request_with_it
         budget.take(Duration::ZERO).unwrap();
     }
     let (calls, service) = scripted(&[Status(503)]);
-    let policy = policy(5)
-        .deadline(Duration::from_millis(1500))
-        .build()
-        .unwrap();
+    let policy = policy(5).deadline(Duration::from_millis(1500)).build().unwrap();
     let layer = RetryLayer::new(policy).budget(budget);
     let response = layer.layer(service).oneshot(get()).await.unwrap();
-    assert_eq!(
-        (response.status().as_u16(), calls.lock().unwrap().len()),
-        (503, 1)
-    );
-    assert_eq!(
-        Attempts::of(&response).stop_reason(),
-        Some(StopReason::Budget)
-    );
+    assert_eq!((response.status().as_u16(), calls.lock().unwrap().len()), (503, 1));
+    assert_eq!(Attempts::of(&response).stop_reason(), Some(StopReason::Budget));
 }
 
 #[tokio::test(start_paused = true)]
@@ -243,32 +207,16 @@ async fn a_request_dropped_in_its_wait_gives_its_token_back_and_is_not_sent() {
     let mut request = get();
     request.extensions_mut().insert(record.clone());
     let call = layer.layer(service).oneshot(request);
-    assert!(
-        tokio::time::timeout(Duration::from_millis(500), call)
-            .await
-            .is_err()
-    );
+    assert!(tokio::time::timeout(Duration::from_millis(500), call).await.is_err());
     assert_eq!(budget.tokens(), 10, "it was taken and given back");
     tokio::time::sleep(secs(60)).await;
     assert_eq!(calls.lock().unwrap().len(), 1);
-    assert_eq!(
-        record.attempts().unwrap().count(),
-        1,
-        "the record is filled in every case"
-    );
+    assert_eq!(record.attempts().unwrap().count(), 1, "the record is filled in every case");
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_unsafe_request_is_repeated_only_where_it_was_not_processed() {
-    for (status, sent) in [
-        (503, 1),
-        (500, 1),
-        (408, 1),
-        (409, 1),
-        (429, 2),
-        (425, 2),
-        (421, 2),
-    ] {
+    for (status, sent) in [(503, 1), (500, 1), (408, 1), (409, 1), (429, 2), (425, 2), (421, 2)] {
         let (calls, service) = scripted(&[Status(status)]);
         let layer = RetryLayer::new(policy(5).build().unwrap());
         layer.layer(service).oneshot(post()).await.unwrap();
@@ -281,26 +229,20 @@ async fn a_body_that_is_not_kept_is_sent_once() {
     let (calls, service) = scripted(&[Status(503)]);
     let layer = RetryLayer::new(policy(5).build().unwrap()).replay(SendOnce::default());
     let response = layer.layer(service.clone()).oneshot(get()).await.unwrap();
-    assert_eq!(
-        Attempts::of(&response).stop_reason(),
-        Some(StopReason::BodyNotKept)
-    );
+    assert_eq!(Attempts::of(&response).stop_reason(), Some(StopReason::BodyNotKept));
     assert_eq!(calls.lock().unwrap().len(), 1);
     // A copy that cannot be had a second time is the same.
     let (calls, service) = scripted(&[Status(503), Status(503)]);
     let copies = Arc::new(Mutex::new(2));
-    let layer = RetryLayer::new(policy(5).build().unwrap())
-        .budget(None)
-        .replay(TryClone::new(move |body: &String| {
+    let layer = RetryLayer::new(policy(5).build().unwrap()).budget(None).replay(TryClone::new(
+        move |body: &String| {
             let mut copies = copies.lock().unwrap();
             *copies -= 1;
             (*copies >= 0).then(|| body.clone())
-        }));
+        },
+    ));
     let response = layer.layer(service).oneshot(get()).await.unwrap();
-    assert_eq!(
-        (response.status().as_u16(), calls.lock().unwrap().len()),
-        (503, 2)
-    );
+    assert_eq!((response.status().as_u16(), calls.lock().unwrap().len()), (503, 2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -314,16 +256,8 @@ async fn a_401_is_answered_with_a_fresh_key_at_once_and_only_once() {
     let response = layer.layer(service).oneshot(post()).await.unwrap();
     std::fs::remove_file(&path).unwrap();
     assert_eq!(response.status(), 401);
-    assert_eq!(
-        Attempts::of(&response).stop_reason(),
-        Some(StopReason::CredentialRefused)
-    );
-    let keys: Vec<_> = calls
-        .lock()
-        .unwrap()
-        .iter()
-        .map(|(_, _, key)| key.clone())
-        .collect();
+    assert_eq!(Attempts::of(&response).stop_reason(), Some(StopReason::CredentialRefused));
+    let keys: Vec<_> = calls.lock().unwrap().iter().map(|(_, _, key)| key.clone()).collect();
     assert_eq!(keys, [Some("old".to_owned()), Some("new".to_owned())]);
     assert_eq!(times(&calls), [0, 0]);
 }
@@ -336,15 +270,9 @@ async fn a_shrinkable_request_waits_and_hands_its_answer_back() {
     request.extensions_mut().insert(Shrinkable::new());
     let began = Instant::now();
     let response = layer.layer(service).oneshot(request).await.unwrap();
-    assert_eq!(
-        (response.status().as_u16(), calls.lock().unwrap().len()),
-        (504, 1)
-    );
+    assert_eq!((response.status().as_u16(), calls.lock().unwrap().len()), (504, 1));
     assert_eq!(began.elapsed(), secs(1));
-    assert_eq!(
-        Attempts::of(&response).stop_reason(),
-        Some(StopReason::Shrink)
-    );
+    assert_eq!(Attempts::of(&response).stop_reason(), Some(StopReason::Shrink));
 }
 
 #[tokio::test(start_paused = true)]
@@ -353,21 +281,13 @@ async fn the_observer_hears_of_every_attempt() {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let tell = Arc::clone(&heard);
     let layer = RetryLayer::new(policy(5).build().unwrap()).observe(move |event| {
-        tell.lock()
-            .unwrap()
-            .push((event.attempt, event.delivery, event.decision));
+        tell.lock().unwrap().push((event.attempt, event.delivery, event.decision));
     });
     layer.layer(service).oneshot(get()).await.unwrap();
-    let retry = Decision::Retry {
-        after: secs(1),
-        asked_by_server: false,
-    };
+    let retry = Decision::Retry { after: secs(1), asked_by_server: false };
     assert_eq!(
         *heard.lock().unwrap(),
-        [
-            (1, Delivery::Answered(503), retry),
-            (2, Delivery::Answered(200), Decision::Return)
-        ]
+        [(1, Delivery::Answered(503), retry), (2, Delivery::Answered(200), Decision::Return)]
     );
 }
 
@@ -399,10 +319,7 @@ async fn a_later_attempt_waits_until_the_service_is_ready_again() {
         }
         fn call(&mut self, _: Request<String>) -> Self::Future {
             let mut state = self.0.lock().unwrap();
-            assert!(
-                state.1.is_none_or(|at| at <= Instant::now()),
-                "called before it was ready"
-            );
+            assert!(state.1.is_none_or(|at| at <= Instant::now()), "called before it was ready");
             state.0 += 1;
             state.1 = Some(Instant::now() + secs(60));
             let status = if state.0 == 1 { 503 } else { 200 };
@@ -427,13 +344,7 @@ async fn any_error_type_will_do_and_the_caller_may_read_it() {
         async { Err::<Response<()>, _>(NoError) }
     });
     let unknown = RetryLayer::new(policy(5).build().unwrap());
-    assert!(
-        unknown
-            .layer(service.clone())
-            .oneshot(post())
-            .await
-            .is_err()
-    );
+    assert!(unknown.layer(service.clone()).oneshot(post()).await.is_err());
     assert_eq!(calls.take(), 1, "its fate is unknown");
     let not_sent = unknown.delivery(|_: &NoError| Delivery::NotSent);
     assert!(not_sent.layer(service).oneshot(post()).await.is_err());
@@ -456,10 +367,7 @@ async fn a_body_above_the_limit_is_an_error_and_no_second_request() {
         let answer = layer.layer(collect).oneshot(get()).await;
         assert_eq!(answer.is_ok(), is_fine, "{size}");
         if let Err(error) = answer {
-            assert!(matches!(
-                error.downcast_ref(),
-                Some(CollectError::TooLarge { limit: 1024 })
-            ));
+            assert!(matches!(error.downcast_ref(), Some(CollectError::TooLarge { limit: 1024 })));
         }
         assert_eq!(*calls.lock().unwrap(), 1);
     }

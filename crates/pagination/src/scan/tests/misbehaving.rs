@@ -28,27 +28,14 @@ fn inconsistency(report: &Report) -> &Inconsistency {
 #[test]
 fn an_api_that_ignores_offset_sort_or_direction_is_inconsistent() {
     let model = Model::new(300);
-    let first_page = |_: &Place, limit, _| {
-        model.page(
-            &Place::Rank {
-                skip: 0,
-                order: Order::Ascending,
-            },
-            limit,
-        )
-    };
+    let first_page =
+        |_: &Place, limit, _| model.page(&Place::Rank { skip: 0, order: Order::Ascending }, limit);
     let (delivered, report) = scan_of(offset(100, 0), |place, limit, request| match place {
-        Place::Rank {
-            order: Order::Descending,
-            ..
-        } => model.page(place, limit),
+        Place::Rank { order: Order::Descending, .. } => model.page(place, limit),
         _ => first_page(place, limit, request),
     });
     assert_eq!(delivered.len(), 100);
-    assert!(matches!(
-        inconsistency(&report),
-        Inconsistency::NoProgress { .. }
-    ));
+    assert!(matches!(inconsistency(&report), Inconsistency::NoProgress { .. }));
 
     let (_, report) = scan_of(offset(100, 0), first_page);
     assert_eq!(inconsistency(&report), &Inconsistency::ReverseIgnored);
@@ -59,10 +46,7 @@ fn an_api_that_ignores_offset_sort_or_direction_is_inconsistent() {
         page
     });
     assert_eq!(delivered, []);
-    assert!(matches!(
-        inconsistency(&report),
-        Inconsistency::KeysNotIncreasing { .. }
-    ));
+    assert!(matches!(inconsistency(&report), Inconsistency::KeysNotIncreasing { .. }));
 }
 
 #[test]
@@ -70,26 +54,14 @@ fn pages_that_go_round_in_a_circle_of_any_length_end_the_scan() {
     for circle in [2, 3, 7, 40] {
         let model = Model::new(10_000);
         let (delivered, report) = scan_of(offset(100, 0), |place, limit, _| match place {
-            Place::Rank {
-                skip,
-                order: Order::Ascending,
-            } => {
+            Place::Rank { skip, order: Order::Ascending } => {
                 let skip = skip % (99 * circle);
-                model.page(
-                    &Place::Rank {
-                        skip,
-                        order: Order::Ascending,
-                    },
-                    limit,
-                )
+                model.page(&Place::Rank { skip, order: Order::Ascending }, limit)
             }
             _ => model.page(place, limit),
         });
         assert_eq!(delivered.len() as u64, 99 * circle + 1);
-        assert!(matches!(
-            inconsistency(&report),
-            Inconsistency::NoProgress { .. }
-        ));
+        assert!(matches!(inconsistency(&report), Inconsistency::NoProgress { .. }));
     }
 }
 
@@ -118,46 +90,28 @@ fn a_cursor_or_a_page_that_repeats_is_inconsistent_and_delivered_once() {
     let model = Model::new(100);
     let (delivered, report) = scan_of(cursored(10), |_, limit, request| {
         let page = model.page(&Place::After(None), limit);
-        Page {
-            next: Next::Cursor(format!("fresh {request}")),
-            ..page
-        }
+        Page { next: Next::Cursor(format!("fresh {request}")), ..page }
     });
     assert_eq!(delivered.len(), 10);
-    assert!(matches!(
-        inconsistency(&report),
-        Inconsistency::PageRepeats { .. }
-    ));
+    assert!(matches!(inconsistency(&report), Inconsistency::PageRepeats { .. }));
 }
 
 #[test]
 fn empty_and_short_pages_never_end_a_scan() {
-    let empty = Page {
-        total: Some(0),
-        ..Page::default()
-    };
+    let empty = Page { total: Some(0), ..Page::default() };
     // Every single request answered with an empty page and a wrong total, once each.
     for fault in 0..12 {
         let model = Model::new(500);
         let (delivered, report) = scan_of(offset(100, 0), |place, limit, request| {
-            if request == fault {
-                empty.clone()
-            } else {
-                model.page(place, limit)
-            }
+            if request == fault { empty.clone() } else { model.page(place, limit) }
         });
         assert_eq!(wrong(&model, &delivered), (0, 0), "request {fault}");
-        assert_eq!(
-            report.outcome(),
-            Some(&Outcome::Complete),
-            "request {fault}"
-        );
+        assert_eq!(report.outcome(), Some(&Outcome::Complete), "request {fault}");
     }
     // Every page is cut to three rows.
     let model = Model::new(50);
-    let (delivered, report) = scan_of(offset(100, 0), |place, limit, _| {
-        model.page(place, limit.min(3))
-    });
+    let (delivered, report) =
+        scan_of(offset(100, 0), |place, limit, _| model.page(place, limit.min(3)));
     assert_eq!(wrong(&model, &delivered), (0, 0));
     assert_eq!(report.outcome(), Some(&Outcome::Complete));
     // A cursor list may have empty pages in the middle.
@@ -185,22 +139,16 @@ fn rows_that_the_api_counts_and_hides_are_walked_past_and_told() {
             });
         }
     };
-    for (from, to, outcome) in [
-        (50, 60, Outcome::Complete),
-        (50, 140, Outcome::Complete),
-        (50, 190, Outcome::BestEffort),
-    ] {
+    for (from, to, outcome) in
+        [(50, 60, Outcome::Complete), (50, 140, Outcome::Complete), (50, 190, Outcome::BestEffort)]
+    {
         let hide = hide(from, to);
         let (delivered, report) = scan_of(offset(100, 0), |place, limit, _| {
             let mut page = model.page(place, limit);
             hide(&mut page);
             page
         });
-        assert_eq!(
-            delivered.len() as i128,
-            300 - (to - from),
-            "hidden: {from}..{to}"
-        );
+        assert_eq!(delivered.len() as i128, 300 - (to - from), "hidden: {from}..{to}");
         assert_eq!(report.outcome(), Some(&outcome), "hidden: {from}..{to}");
     }
 }
