@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -21,21 +22,24 @@ pub struct Say {
     log: Option<Mutex<File>>,
     options: Options,
     secrets: Mutex<BTreeSet<String>>,
+    retries: AtomicU64,
 }
 
 impl Say {
     pub fn new(log: Option<File>, options: Options) -> Self {
         let bar = if std::io::stderr().is_terminal() {
-            let style = ProgressStyle::with_template("{spinner} {pos} of about {len} rows  {msg}")
-                .unwrap_or_else(|_| ProgressStyle::default_spinner());
-            let bar = ProgressBar::no_length().with_style(style);
+            let style = ProgressStyle::with_template(
+                "{spinner} {human_pos} of about {human_len} rows, {prefix} retries  {wide_msg}",
+            )
+            .unwrap_or_else(|_| ProgressStyle::default_spinner());
+            let bar = ProgressBar::no_length().with_style(style).with_prefix("0");
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
         } else {
             ProgressBar::hidden()
         };
         let secrets = Mutex::new(options.secrets().into_iter().collect());
-        Self { bar, log: log.map(Mutex::new), options, secrets }
+        Self { bar, log: log.map(Mutex::new), options, secrets, retries: AtomicU64::new(0) }
     }
 
     /// A text from outside, on one line, bounded, and without any key that was in use so far.
@@ -111,7 +115,11 @@ impl Say {
         let wait = wait.map_or_else(|| "none".to_owned(), |wait| format!("{}ms", wait.as_millis()));
         let level =
             if matches!(event.decision, Decision::Stop { .. }) { "error" } else { "warning" };
-        self.bar.set_message(format!("attempt {}: {what}, wait {wait}: {next}", event.attempt));
+        if !matches!(event.decision, Decision::Stop { .. }) {
+            let retries = self.retries.fetch_add(1, Ordering::Relaxed) + 1;
+            self.bar.set_prefix(retries.to_string());
+        }
+        self.bar.set_message(format!("waiting {wait}: {what}, {next}"));
         self.log(
             level,
             &format!(
