@@ -31,8 +31,8 @@ const REPEATS: u32 = 2;
 const PAGES_BEYOND: u64 = 10;
 /// How often both orders must show no row at all before the collection counts as empty.
 const EMPTY_PAGES: u32 = 2;
-/// The same, when the API says that there are rows.
-const EMPTY_PAGES_AGAINST_TOTAL: u32 = 4;
+/// The same, when the API says that there are rows, or has shown some.
+const EMPTY_PAGES_IF_DOUBTFUL: u32 = 4;
 
 #[derive(Debug)]
 pub(super) struct Anchored {
@@ -143,7 +143,9 @@ impl Anchored {
             return;
         }
         while self.windows.len() <= self.ahead {
-            let Some(rank) = self.windows.back().map(|window| window.rank + self.stride) else {
+            let Some(rank) =
+                self.windows.back().map(|window| window.rank.saturating_add(self.stride))
+            else {
                 return;
             };
             // Without a total nobody knows how far there is anything to fetch.
@@ -207,6 +209,16 @@ impl Anchored {
             self.uncovered(window, page, report);
             return None;
         }
+        if !is_joined && !self.barren.looked_twice {
+            // Rows behind a gap: what lies in the gap is looked at once more before it counts as hidden.
+            self.barren.looked_twice = true;
+            let gap = Window { catches_up: true, ..Window::at(self.barren.stalled_at) };
+            window.state = State::Arrived(page);
+            window.role = Role::Kept;
+            self.windows.push_front(window);
+            self.windows.push_front(Window { role: Role::FillsGap, ..gap });
+            return None;
+        }
         self.hidden |= !is_joined;
         report.pages += 1;
         report.null_rows += page.null_rows;
@@ -218,7 +230,7 @@ impl Anchored {
         let count = page.rows.len() as u64;
         if count > 0 {
             self.barren.empty = 0;
-            self.rank = window.rank + count - 1;
+            self.rank = window.rank.saturating_add(count - 1);
         }
         let mut rows = page.rows;
         let furthest = rows.last().and_then(Row::key).cloned();
@@ -238,7 +250,7 @@ impl Anchored {
         }
         self.end_at_fence();
         let origin = Origin::Anchored {
-            first_rank: window.rank + known as u64,
+            first_rank: window.rank.saturating_add(known as u64),
             fence: self.fence.key.clone(),
             hidden: self.hidden,
         };
@@ -263,7 +275,11 @@ impl Anchored {
         if window.bridges {
             // Nothing at all: look one page further, unless the end of the collection has moved here.
             self.fence.state.get_or_insert(State::Wanted);
-            return self.bridge(window.rank + u64::from(window.rows), window.rows, report);
+            return self.bridge(
+                window.rank.saturating_add(u64::from(window.rows)),
+                window.rows,
+                report,
+            );
         }
         if !window.catches_up {
             report.shifts_repaired += 1;
@@ -322,8 +338,15 @@ impl Anchored {
             barren.stalls += 1;
             let stalls = barren.stalls;
             self.size.enlarge();
-            if stalls > REPEATS {
-                self.bridge(window.rank + u64::from(window.rows), window.rows, report);
+            if stalls == 1 {
+                barren.stalled_at = window.rank;
+            }
+            if stalls > REPEATS && self.windows.is_empty() {
+                self.bridge(
+                    window.rank.saturating_add(u64::from(window.rows)),
+                    window.rows,
+                    report,
+                );
             }
         }
     }
@@ -382,12 +405,12 @@ impl Anchored {
         // No row in the reverse order. One empty answer proves nothing; two orders agreeing do.
         self.barren.empty += 1;
         let says_rows = page.total.is_some_and(|total| total > 0) && page.null_rows == 0;
-        let needed = if says_rows { EMPTY_PAGES_AGAINST_TOTAL } else { EMPTY_PAGES };
+        let is_doubtful = says_rows || self.last.is_some();
+        let needed = if is_doubtful { EMPTY_PAGES_IF_DOUBTFUL } else { EMPTY_PAGES };
         if self.barren.empty >= needed {
             self.end = Some(Outcome::Complete);
-        } else {
-            self.fence.state = Some(State::Wanted);
         }
+        // Else the order of the scan is asked in turn; its page has this one asked again.
     }
 
     pub(super) fn too_heavy(&mut self, id: u64, carried: Shrinkable) -> bool {

@@ -52,6 +52,10 @@ pub(super) struct Barren {
     pub(super) idle: u32,
     pub(super) furthest: Option<Key>,
     pub(super) stalls: u32,
+    /// Where the first page that showed nothing began.
+    pub(super) stalled_at: u64,
+    /// Whether the gap behind it was looked at once more.
+    pub(super) looked_twice: bool,
     pub(super) steps_back: u32,
     pub(super) empty: u32,
 }

@@ -108,6 +108,23 @@ fn empty_and_short_pages_never_end_a_scan() {
         assert_eq!(wrong(&model, &delivered), (0, 0), "request {fault}");
         assert_eq!(report.outcome(), Some(&Outcome::Complete), "request {fault}");
     }
+    // A few in a row, after an odd number of rows.
+    for (start, length) in (1..7).flat_map(|start| (1..6).map(move |length| (start, length))) {
+        let model = Model::new(500);
+        let (delivered, report) = scan_of(offset(100, 0), |place, limit, request| {
+            if (start..start + length).contains(&request) {
+                return empty.clone();
+            }
+            model.page(place, if request == 0 { 37 } else { limit })
+        });
+        assert_eq!(wrong(&model, &delivered).1, 0, "{length} requests from {start}");
+        let is_whole = wrong(&model, &delivered).0 == 0;
+        let is_complete = report.outcome() == Some(&Outcome::Complete);
+        assert!(is_whole || !is_complete, "{length} requests from {start}: {report}");
+        if length < 5 {
+            assert!(is_whole && is_complete, "{length} requests from {start}: {report}");
+        }
+    }
     // Every page is cut to three rows.
     let model = Model::new(50);
     let (delivered, report) =
