@@ -44,6 +44,11 @@ pub enum Inconsistency {
         /// The pages in a row without a new one.
         pages: u32,
     },
+    /// Answer after answer has no row, in both orders or in the reverse one, although there are rows.
+    NothingShown {
+        /// The answers in a row without one.
+        answers: u32,
+    },
     /// A page came back that was delivered already.
     PageRepeats {
         /// The cursor that it was asked by.
@@ -67,6 +72,9 @@ impl fmt::Display for Inconsistency {
             }
             Self::NoProgress { pages } => {
                 write!(f, "no progress: {pages} pages in a row brought no new row")
+            }
+            Self::NothingShown { answers } => {
+                write!(f, "{answers} answers in a row show no row although there are some")
             }
             Self::PageRepeats { cursor } => {
                 write!(f, "the page behind cursor `{cursor}` repeats an earlier one")

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use retry_policy::safety::Shrinkable;
 
 use super::size::PageSize;
-use super::window::{Barren, FENCE_ROWS, FENCE_ROWS_AFTER_A_FAILURE, Fence, Role, Window};
+use super::window::{Barren, FENCE_ROWS, FENCE_ROWS_AFTER_A_FAILURE, Fence, Nothing, Role, Window};
 use super::{Ask, Origin, State, WalkStep};
 use crate::page::Page;
 use crate::query::Place;
@@ -21,6 +21,8 @@ use crate::{Key, Order, Query, Row};
 /// and this many rows. Our choice: each honest one needs a burst of a page of inserts before the scan.
 const IDLE_PAGES: u32 = 8;
 const IDLE_ROWS: u32 = 256;
+/// How much more such a page counts if the total has not grown. Our choice.
+const UNEXPLAINED: u32 = 8;
 /// Pages in a row without a new row, whatever they show. Our choice: a million rows written at once.
 const BARREN_PAGES: u32 = 10_000;
 /// Steps back in a row. Doubling, 64 reach the beginning from anywhere.
@@ -29,10 +31,12 @@ const STEPS_BACK: u32 = 200;
 const REPEATS: u32 = 2;
 /// How many pages beyond the total are looked through for hidden rows. Our choice.
 const PAGES_BEYOND: u64 = 10;
-/// How often both orders must show no row at all before the collection counts as empty.
-const EMPTY_PAGES: u32 = 2;
-/// The same, when the API says that there are rows, or has shown some.
-const EMPTY_PAGES_IF_DOUBTFUL: u32 = 4;
+/// How many answers in a row, from both orders in turn, must show no row and tell of none before the
+/// collection counts as empty; and after how many an API that tells of rows contradicts itself.
+const NOTHING_AT_ALL: u32 = 4;
+const NOTHING_TO_BELIEVE: u32 = 12;
+/// How often the reverse order may show nothing while the order of the scan shows rows.
+const EMPTY_FENCES: u32 = 12;
 
 #[derive(Debug)]
 pub(super) struct Anchored {
@@ -56,6 +60,12 @@ pub(super) struct Anchored {
     /// Whether any page was.
     hidden: bool,
     barren: Barren,
+    nothing: Nothing,
+    /// The most rows that any page had.
+    widest: u64,
+    /// The newest total, and by how much it had grown since the one before.
+    total: Option<u64>,
+    growth: u64,
     end: Option<Outcome>,
 }
 
@@ -73,7 +83,12 @@ impl Anchored {
                 carried: Shrinkable::new(),
                 state: None,
                 key: None,
+                empty: 0,
             },
+            nothing: Nothing::default(),
+            widest: 0,
+            total: None,
+            growth: 0,
             last: None,
             rank: 0,
             at_last: true,
@@ -195,7 +210,7 @@ impl Anchored {
         let State::Arrived(page) = std::mem::replace(&mut window.state, State::Wanted) else {
             return None;
         };
-        report.total(page.total);
+        self.totalled(page.total, report);
         if let Some((key, next)) = out_of_order(&page.rows, self.order) {
             self.contradicts(Inconsistency::KeysNotIncreasing { key, next });
             return None;
@@ -228,15 +243,21 @@ impl Anchored {
         }
 
         let count = page.rows.len() as u64;
+        self.widest = self.widest.max(count);
         if count > 0 {
-            self.barren.empty = 0;
+            self.nothing = Nothing::default();
             self.rank = window.rank.saturating_add(count - 1);
         }
+        let shows_nothing = count == 0 && page.null_rows == 0;
+        let total = page.total.filter(|_| shows_nothing);
         let mut rows = page.rows;
         let furthest = rows.last().and_then(Row::key).cloned();
         let rows = rows.split_off(known);
         if rows.is_empty() {
             self.at_last = furthest == self.last;
+            if count == 0 {
+                self.nothing_shown(total);
+            }
             self.barren_page(&window, count, furthest, report);
             self.end_at_fence();
             return None;
@@ -245,7 +266,7 @@ impl Anchored {
         self.stride = count.saturating_sub(1);
         self.barren = Barren::default();
         self.size.succeeded();
-        if self.fence.key.is_none() && self.fence.state.is_none() {
+        if self.fence.key.is_none() && self.fence.state.is_none() && self.fence.empty == 0 {
             self.fence.state = Some(State::Wanted);
         }
         self.end_at_fence();
@@ -268,10 +289,6 @@ impl Anchored {
 
     /// The page begins behind the last row read, or is empty: rows before it have vanished.
     fn uncovered(&mut self, mut window: Window, page: Page, report: &mut Report) {
-        self.barren.steps_back += 1;
-        if self.barren.steps_back > STEPS_BACK {
-            return self.contradicts(Inconsistency::NoProgress { pages: STEPS_BACK });
-        }
         if window.bridges {
             // Nothing at all: look one page further, unless the end of the collection has moved here.
             self.fence.state.get_or_insert(State::Wanted);
@@ -294,6 +311,10 @@ impl Anchored {
         let mut gap = Window { role: Role::FillsGap, catches_up: true, ..Window::at(self.rank) };
         gap.bridges = std::mem::take(&mut self.bridging);
         if looked_there {
+            self.barren.steps_back += 1;
+            if self.barren.steps_back > STEPS_BACK {
+                return self.contradicts(Inconsistency::NoProgress { pages: STEPS_BACK });
+            }
             let back = window.back.max(u64::from(self.size.current().saturating_sub(1))).max(1);
             gap.rank = window.rank.saturating_sub(back);
             gap.back = back.saturating_mul(2);
@@ -311,23 +332,20 @@ impl Anchored {
     fn barren_page(&mut self, window: &Window, count: u64, furthest: Option<Key>, report: &Report) {
         let barren = &mut self.barren;
         barren.pages += 1;
-        let is_further = match (&furthest, &barren.furthest) {
+        let is_further = match (&furthest, &barren.before) {
             (Some(key), Some(before)) => self.order.compare(key, before).is_gt(),
             (Some(_), None) => true,
             (None, _) => false,
         };
-        if is_further {
-            barren.furthest = furthest;
-        } else {
-            barren.idle += 1;
+        if !is_further {
+            // A total that grows explains why the scan was pushed back, but it may be wrong.
+            barren.idle += if self.growth > 0 { 1 } else { UNEXPLAINED };
         }
+        barren.before = furthest;
         let idle_pages = IDLE_PAGES + IDLE_ROWS / window.rows.saturating_sub(1).max(1);
-        if barren.idle > idle_pages || barren.pages > BARREN_PAGES {
+        if barren.idle > idle_pages.saturating_mul(UNEXPLAINED) || barren.pages > BARREN_PAGES {
             let pages = barren.pages;
             return self.contradicts(Inconsistency::NoProgress { pages });
-        }
-        if count == 0 {
-            barren.empty += 1;
         }
         if count < u64::from(window.rows) {
             // The page is short: this may be the end, and the fence may be gone.
@@ -342,12 +360,12 @@ impl Anchored {
                 barren.stalled_at = window.rank;
             }
             if stalls > REPEATS && self.windows.is_empty() {
-                self.bridge(
-                    window.rank.saturating_add(u64::from(window.rows)),
-                    window.rows,
-                    report,
-                );
+                // One row further first: the server may give no more than one at a time.
+                self.bridge(window.rank.saturating_add(count.max(1)), window.rows, report);
             }
+        } else if self.windows.is_empty() {
+            // Rows were written before the scan, and by the next request there will be as many more.
+            self.rank = self.rank.saturating_add(self.growth);
         }
     }
 
@@ -355,12 +373,12 @@ impl Anchored {
     fn bridge(&mut self, rank: u64, rows: u32, report: &Report) {
         let known = report.last_total.unwrap_or(0).max(self.rank).max(report.rows);
         let furthest = known.saturating_add(PAGES_BEYOND.saturating_mul(u64::from(rows)));
-        match &self.fence.key {
-            Some(fence) if rank > furthest => {
-                let fence = fence.clone();
-                self.contradicts(Inconsistency::HiddenEnd { fence });
-            }
-            _ => (self.rank, self.bridging) = (rank, true),
+        if rank <= furthest {
+            (self.rank, self.bridging) = (rank, true);
+        } else if let Some(fence) = self.fence.key.clone() {
+            self.contradicts(Inconsistency::HiddenEnd { fence });
+        } else {
+            self.contradicts(Inconsistency::NothingShown { answers: self.fence.empty });
         }
     }
 
@@ -371,6 +389,26 @@ impl Anchored {
                 self.end = Some(if self.hidden { Outcome::BestEffort } else { Outcome::Complete });
             }
         }
+    }
+
+    /// Neither order has shown a row in this answer.
+    fn nothing_shown(&mut self, total: Option<u64>) {
+        self.nothing.answers += 1;
+        self.nothing.says_rows |= total.is_some_and(|total| total > 0);
+        let answers = self.nothing.answers;
+        if answers >= NOTHING_AT_ALL && self.fence.empty > 1 && !self.has_seen_rows() {
+            self.end = Some(Outcome::Complete);
+        } else if answers >= NOTHING_TO_BELIEVE {
+            self.contradicts(Inconsistency::NothingShown { answers });
+        }
+    }
+
+    fn totalled(&mut self, total: Option<u64>, report: &mut Report) {
+        if let (Some(before), Some(now)) = (self.total, total) {
+            self.growth = now.saturating_sub(before);
+        }
+        self.total = total.or(self.total);
+        report.total(total);
     }
 
     fn contradicts(&mut self, why: Inconsistency) {
@@ -387,7 +425,7 @@ impl Anchored {
 
     fn fence_arrived(&mut self, page: &Page, report: &mut Report) {
         self.fence.state = None;
-        report.total(page.total);
+        self.totalled(page.total, report);
         let keys: Vec<&Key> = page.rows.iter().filter_map(Row::key).collect();
         if let [first, second, ..] = keys[..] {
             if self.order.compare(first, second).is_le() {
@@ -395,22 +433,29 @@ impl Anchored {
             }
         }
         if let Some(&first) = keys.first() {
-            self.barren.empty = 0;
+            (self.nothing, self.fence.empty) = (Nothing::default(), 0);
             // Every fence bounds the owed rows; the nearest one is the best.
             if self.fence.key.as_ref().is_none_or(|key| self.order.compare(first, key).is_lt()) {
                 self.fence.key = Some(first.clone());
             }
             return self.end_at_fence();
         }
-        // No row in the reverse order. One empty answer proves nothing; two orders agreeing do.
-        self.barren.empty += 1;
-        let says_rows = page.total.is_some_and(|total| total > 0) && page.null_rows == 0;
-        let is_doubtful = says_rows || self.last.is_some();
-        let needed = if is_doubtful { EMPTY_PAGES_IF_DOUBTFUL } else { EMPTY_PAGES };
-        if self.barren.empty >= needed {
-            self.end = Some(Outcome::Complete);
+        // No row. Where rows were seen the last ones may be hidden, so more are asked for; else the
+        // order of the scan is asked in turn, and its page has this one asked again.
+        self.fence.empty += 1;
+        let answers = self.fence.empty;
+        if answers > EMPTY_FENCES {
+            return self.contradicts(Inconsistency::NothingShown { answers });
         }
-        // Else the order of the scan is asked in turn; its page has this one asked again.
+        self.nothing_shown(page.total.filter(|_| page.null_rows == 0));
+        if self.has_seen_rows() && self.fence.rows < self.size.current() {
+            self.fence.rows = self.fence.rows.saturating_mul(4).min(self.size.current());
+            self.fence.state = Some(State::Wanted);
+        }
+    }
+
+    fn has_seen_rows(&self) -> bool {
+        self.last.is_some() || self.fence.key.is_some() || self.nothing.says_rows
     }
 
     pub(super) fn too_heavy(&mut self, id: u64, carried: Shrinkable) -> bool {
@@ -430,6 +475,10 @@ impl Anchored {
         }
         self.size.shrink(window.rows);
         (window.state, window.carried) = (State::Wanted, carried);
+        // What is ahead was planned for larger pages: what is not sent is planned again, and a gap
+        // before the rest tells of no write.
+        self.windows.retain(|window| window.id != 0);
+        self.windows.iter_mut().for_each(|window| window.catches_up = true);
         true
     }
 

@@ -43,8 +43,10 @@ impl Model {
             }
             Write::Insert { rank, burst } => {
                 let rank = rank.min(self.rows.len());
-                let before = rank.checked_sub(1).map_or(0, |before| self.rows[before]);
-                let after = self.rows.get(rank).copied().unwrap_or(before + APART);
+                let before = rank.checked_sub(1).map(|before| self.rows[before]);
+                let after = self.rows.get(rank).copied();
+                let after = after.unwrap_or_else(|| before.unwrap_or(0) + APART);
+                let before = before.unwrap_or(after - APART);
                 let step = (after - before) / (burst as i128 + 1);
                 let fresh = (1..=burst as i128).map(|row| before + row * step);
                 self.rows.splice(rank..rank, fresh);
@@ -63,7 +65,8 @@ impl Model {
                 (rows.skip(skip).take(limit).copied().collect(), Next::Unsaid)
             }
             Place::After(cursor) => {
-                let after = cursor.as_ref().map_or(0, |cursor| cursor.trim().parse().unwrap());
+                let after =
+                    cursor.as_ref().map_or(i128::MIN, |cursor| cursor.trim().parse().unwrap());
                 let rows = self.rows.iter().filter(|row| **row > after).copied();
                 let keys: Vec<i128> = rows.take(limit).collect();
                 let next = match keys.last() {
@@ -113,7 +116,7 @@ fn scan(
                 let ask = flights.remove(at);
                 before(model, requests);
                 requests += 1;
-                assert!(requests < 1_000, "the scan does not end");
+                assert!(requests < 10_000, "the scan does not end");
                 scan.answer(ask.id(), model.page(&ask.place, ask.rows as usize));
             }
             Step::Done => {
@@ -231,7 +234,7 @@ fn ends_at_a_barren_page(model: &mut Model, page: usize, writes: &[(usize, Write
             model.write(*write);
         }
         let rows: Vec<i128> = model.rows.iter().skip(skip).take(page).copied().collect();
-        let last = delivered.last().copied().unwrap_or(0);
+        let last = delivered.last().copied().unwrap_or(i128::MIN);
         if skip > 0 && rows.first().is_none_or(|first| *first > last) {
             skip = skip.saturating_sub(back);
             back *= 2;
@@ -264,13 +267,13 @@ fn plain_offset_and_the_barren_page_rule_lose_rows_in_the_same_model() {
         (missed, repeated)
     };
     assert_eq!(judge(plain_offset), (4_370, 5_045));
-    assert_eq!(judge(ends_at_a_barren_page), (3_838, 0));
+    assert_eq!(judge(ends_at_a_barren_page), (3_837, 0));
 }
 
 #[test]
 fn a_quiet_scan_costs_one_row_a_page_and_one_fence() {
     for (rows, page, requests) in
-        [(0, 100, 2), (1, 100, 2), (100, 100, 2), (101, 100, 3), (10_000, 100, 102), (7, 2, 7)]
+        [(0, 100, 4), (1, 100, 2), (100, 100, 2), (101, 100, 3), (10_000, 100, 102), (7, 2, 7)]
     {
         let mut model = Model::new(rows);
         let mut made = 0;
@@ -296,6 +299,34 @@ fn a_tail_that_keeps_growing_does_not_keep_the_scan_alive() {
         let run = scan(offset(100, 0), &mut model, grow, false);
         assert_eq!(wrong(&model, &run.delivered), (0, 0));
         assert!(made < 22 + 20, "{made} requests while {growth} rows were added before each");
+    }
+}
+
+#[test]
+fn bursts_before_the_scan_push_it_back_again_and_again_and_hide_nothing() {
+    // The same burst in front of every request, or of some: more rows than a page has.
+    for (page, burst, descending) in
+        [(10, 200, false), (2, 50, false), (100, 99, true), (100, 200, true), (100, 1_000, true)]
+    {
+        for every in [1, 2, 3] {
+            let query = offset(page, 0);
+            let query = if descending { query.sort("-_id").unwrap() } else { query };
+            let mut model = Model::new(1_000);
+            let write = |model: &mut Model, request: usize| {
+                if (1..25).contains(&request) && request.is_multiple_of(every) {
+                    let rank = if descending { model.rows.len() } else { 0 };
+                    model.write(Write::Insert { rank, burst });
+                }
+            };
+            let run = scan(query, &mut model, write, false);
+            assert_eq!(
+                wrong(&model, &run.delivered),
+                (0, 0),
+                "{page} {burst} {descending} {every} {}",
+                run.report
+            );
+            assert_eq!(run.report.outcome(), Some(&Outcome::Complete), "{page} {burst} {every}");
+        }
     }
 }
 

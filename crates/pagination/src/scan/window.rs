@@ -43,21 +43,31 @@ pub(super) struct Fence {
     pub(super) carried: Shrinkable,
     pub(super) state: Option<State>,
     pub(super) key: Option<Key>,
+    /// The answers without a row since the last one with rows.
+    pub(super) empty: u32,
 }
 
 /// What was seen since the last new row.
 #[derive(Debug, Default)]
 pub(super) struct Barren {
     pub(super) pages: u32,
+    /// The pages that did not come further than the one before.
     pub(super) idle: u32,
-    pub(super) furthest: Option<Key>,
+    pub(super) before: Option<Key>,
     pub(super) stalls: u32,
     /// Where the first page that showed nothing began.
     pub(super) stalled_at: u64,
     /// Whether the gap behind it was looked at once more.
     pub(super) looked_twice: bool,
     pub(super) steps_back: u32,
-    pub(super) empty: u32,
+}
+
+/// The answers without any row, in both orders, since the last one with a row.
+#[derive(Debug, Default)]
+pub(super) struct Nothing {
+    pub(super) answers: u32,
+    /// Whether one of them said that there are rows.
+    pub(super) says_rows: bool,
 }
 
 impl Window {

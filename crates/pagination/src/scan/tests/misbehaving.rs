@@ -108,23 +108,48 @@ fn empty_and_short_pages_never_end_a_scan() {
         assert_eq!(wrong(&model, &delivered), (0, 0), "request {fault}");
         assert_eq!(report.outcome(), Some(&Outcome::Complete), "request {fault}");
     }
-    // A few in a row, after an odd number of rows.
-    for (start, length) in (1..7).flat_map(|start| (1..6).map(move |length| (start, length))) {
-        let model = Model::new(500);
-        let (delivered, report) = scan_of(offset(100, 0), |place, limit, request| {
-            if (start..start + length).contains(&request) {
-                return empty.clone();
-            }
-            model.page(place, if request == 0 { 37 } else { limit })
-        });
-        assert_eq!(wrong(&model, &delivered).1, 0, "{length} requests from {start}");
-        let is_whole = wrong(&model, &delivered).0 == 0;
-        let is_complete = report.outcome() == Some(&Outcome::Complete);
-        assert!(is_whole || !is_complete, "{length} requests from {start}: {report}");
-        if length < 5 {
-            assert!(is_whole && is_complete, "{length} requests from {start}: {report}");
+    // Any number in a row, after an odd number of rows, with any total.
+    for total in [Some(0), Some(500), None] {
+        for (start, length) in (0..9).flat_map(|start| (1..30).map(move |length| (start, length))) {
+            let model = Model::new(500);
+            let empty = Page { total, ..Page::default() };
+            let (delivered, report) = scan_of(offset(100, 0), |place, limit, request| {
+                if (start..start + length).contains(&request) {
+                    return empty.clone();
+                }
+                model.page(place, if request == 0 { 37 } else { limit })
+            });
+            let case = format!("{length} requests from {start}, total {total:?}: {report}");
+            let (missing, twice) = wrong(&model, &delivered);
+            assert_eq!(twice, 0, "{case}");
+            let is_complete = report.outcome() == Some(&Outcome::Complete);
+            // From the very first request on, it is what an empty collection looks like.
+            let looks_empty = start == 0 && length > 3 && total != Some(500);
+            assert!(missing == 0 || !is_complete || looks_empty, "{case}");
+            assert!(length > 3 || (missing == 0 && is_complete), "{case}");
         }
     }
+    // The reverse order never shows a row.
+    let model = Model::new(500);
+    let (delivered, report) = scan_of(offset(100, 0), |place, limit, _| match place {
+        Place::Rank { order: Order::Descending, .. } => empty.clone(),
+        _ => model.page(place, limit),
+    });
+    assert_eq!(wrong(&model, &delivered), (0, 0), "all that could be had was delivered");
+    assert!(matches!(inconsistency(&report), Inconsistency::NothingShown { .. }));
+    // It counts its last ten rows and does not show them.
+    let model = Model::new(1_000);
+    let (delivered, report) = scan_of(offset(100, 0), |place, limit, _| {
+        let mut page = model.page(place, limit);
+        page.rows.retain(|row| row.key() <= Some(&Key::Number(990 * APART)));
+        page
+    });
+    assert_eq!((delivered.len(), report.outcome()), (990, Some(&Outcome::Complete)));
+    // A server that gives one row at a time: all of them, and no proof.
+    let model = Model::new(30);
+    let (delivered, report) =
+        scan_of(offset(50, 0), |place, limit, _| model.page(place, limit.min(1)));
+    assert_eq!((wrong(&model, &delivered), report.outcome()), ((0, 0), Some(&Outcome::BestEffort)));
     // Every page is cut to three rows.
     let model = Model::new(50);
     let (delivered, report) =
