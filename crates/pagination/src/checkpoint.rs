@@ -26,6 +26,8 @@ pub(crate) enum Resume {
     Anchored { last: Option<Key>, skip: u64, fence: Option<Key>, hidden: bool },
     /// At the page behind this cursor, without the rows that were taken from it.
     Cursor { cursor: Option<String>, taken: Vec<Option<Key>> },
+    /// Nowhere: the cursor that comes next was followed already.
+    Circle { cursor: String },
     /// Nowhere: the scan was complete.
     End,
 }
@@ -63,6 +65,7 @@ impl Checkpoint {
             Resume::Cursor { cursor, taken } => json!({
                 "cursor": cursor, "taken": taken.iter().map(key).collect::<Vec<_>>(),
             }),
+            Resume::Circle { cursor } => json!({ "circle": cursor }),
             Resume::End => json!("end"),
         };
         json!({ "version": VERSION, "query": self.query, "rows": self.rows, "place": place })
@@ -90,6 +93,8 @@ impl Checkpoint {
             };
             let resume = if place == "end" {
                 Resume::End
+            } else if let Some(cursor) = place.get("circle") {
+                Resume::Circle { cursor: cursor.as_str()?.to_owned() }
             } else if let Some(skip) = place.get("skip") {
                 Resume::Anchored {
                     last: key(place.get("last")?)?,
@@ -165,6 +170,7 @@ mod tests {
                 fence: Some(Key::Number(i128::from(u64::MAX))),
                 hidden: false,
             },
+            Resume::Circle { cursor: "c".into() },
             Resume::Cursor { cursor: None, taken: Vec::new() },
             Resume::Cursor { cursor: Some("c".into()), taken: vec![text("a"), None] },
         ] {

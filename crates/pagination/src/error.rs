@@ -5,6 +5,7 @@ use core::fmt;
 use http::StatusCode;
 use retry_policy::Attempts;
 
+use crate::InvalidQuery;
 use crate::dialect::ApiWords;
 use crate::page::NotAPage;
 
@@ -20,6 +21,8 @@ pub enum Error<E> {
         /// What was tried.
         attempts: Option<Box<Attempts>>,
     },
+    /// The request for the page cannot be made.
+    Ask(InvalidQuery),
     /// The service failed.
     #[non_exhaustive]
     Fetch {
@@ -68,7 +71,7 @@ impl<E> Error<E> {
             Self::Body { attempts, .. }
             | Self::Fetch { attempts, .. }
             | Self::Status { attempts, .. } => attempts.as_deref(),
-            Self::NotAPage { .. } | Self::Row { .. } => None,
+            Self::Ask(_) | Self::NotAPage { .. } | Self::Row { .. } => None,
         }
     }
 }
@@ -76,6 +79,7 @@ impl<E> Error<E> {
 impl<E: fmt::Display> fmt::Display for Error<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = match self {
+            Self::Ask(error) => return error.fmt(f),
             Self::Body { .. } => return f.write_str("the page could not be read"),
             Self::Row { row, .. } => {
                 return match row.key() {
@@ -114,7 +118,7 @@ impl<E: fmt::Debug + fmt::Display> std::error::Error for Error<E> {
         match self {
             Self::Body { source, .. } => Some(&**source),
             Self::Row { source, .. } => Some(source),
-            Self::Fetch { .. } | Self::NotAPage { .. } | Self::Status { .. } => None,
+            Self::Ask(_) | Self::Fetch { .. } | Self::NotAPage { .. } | Self::Status { .. } => None,
         }
     }
 }

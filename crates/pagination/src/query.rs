@@ -159,7 +159,11 @@ impl Query {
     }
 
     /// The request for a page.
-    pub(crate) fn request<B: From<bytes::Bytes>>(&self, place: &Place, rows: u32) -> Request<B> {
+    pub(crate) fn request<B: From<bytes::Bytes>>(
+        &self,
+        place: &Place,
+        rows: u32,
+    ) -> Result<Request<B>, InvalidQuery> {
         let mut target = self.uri.path().to_owned();
         let mut separator = '?';
         let mut push = |text: &str| {
@@ -191,13 +195,15 @@ impl Query {
             }
         }
         let mut parts = self.uri.clone().into_parts();
-        parts.path_and_query = target.parse().ok();
+        let too_long = |_| InvalidQuery::TooLong { bytes: target.len() };
+        parts.path_and_query = Some(target.parse().map_err(too_long)?);
         let mut request = Request::new(B::from(bytes::Bytes::new()));
-        *request.uri_mut() = Uri::from_parts(parts).unwrap_or_else(|_| self.uri.clone());
+        *request.uri_mut() =
+            Uri::from_parts(parts).map_err(|_| InvalidQuery::TooLong { bytes: target.len() })?;
         for &(name, value) in self.dialect.headers {
             request.headers_mut().insert(name, http::HeaderValue::from_static(value));
         }
-        request
+        Ok(request)
     }
 }
 
@@ -246,6 +252,11 @@ pub enum InvalidQuery {
         /// The parameter.
         parameter: &'static str,
     },
+    /// The filters or the API's cursor make an address that no request can carry: above 65,534 bytes.
+    TooLong {
+        /// The length of its path and query.
+        bytes: usize,
+    },
     /// The API cannot sort this list.
     Unsortable {
         /// The dialect.
@@ -268,6 +279,9 @@ impl fmt::Display for InvalidQuery {
             Self::OwnParameter { parameter } => {
                 write!(f, "the URL already holds `{parameter}`, which the scan sets itself")
             }
+            Self::TooLong { bytes } => {
+                write!(f, "the address of the next page is too long: {bytes} bytes")
+            }
             Self::Unsortable { dialect } => write!(f, "{dialect} lists cannot be sorted"),
             Self::UserInfo => f.write_str("the URL must not hold a user name or a password"),
         }
@@ -287,7 +301,7 @@ mod tests {
     }
 
     fn target(query: &Query, place: &Place) -> String {
-        query.request::<Bytes>(place, 50).uri().to_string()
+        query.request::<Bytes>(place, 50).unwrap().uri().to_string()
     }
 
     #[test]
@@ -311,7 +325,10 @@ mod tests {
             target(&agents, &Place::After(Some("a+/=".into()))),
             "http://h/api/agents?page-size=50&page-after=a%2B%2F%3D"
         );
-        assert_eq!(agents.request::<Bytes>(&Place::After(None), 1).headers()["api-version"], "2");
+        let request = agents.request::<Bytes>(&Place::After(None), 1).unwrap();
+        assert_eq!(request.headers()["api-version"], "2");
+        let error = agents.request::<Bytes>(&Place::After(Some("x".repeat(70_000))), 1);
+        assert!(matches!(error, Err(InvalidQuery::TooLong { bytes: 70_000.. })));
     }
 
     #[test]

@@ -28,7 +28,7 @@ use crate::dialect::Method;
 use crate::page::Page;
 use crate::query::Place;
 use crate::report::Report;
-use crate::{Checkpoint, Key, Query, Row};
+use crate::{Checkpoint, InvalidQuery, Key, Query, Row};
 use anchored::Anchored;
 use cursor::Cursored;
 
@@ -73,7 +73,7 @@ pub struct Ask {
     pub(crate) id: u64,
     pub(crate) place: Place,
     pub(crate) rows: u32,
-    pub(crate) shrinkable: Option<Shrinkable>,
+    pub(crate) mark: Shrinkable,
 }
 
 impl Ask {
@@ -86,7 +86,7 @@ impl Ask {
     /// Whether the scan can ask for fewer rows instead.
     #[must_use]
     pub const fn is_shrinkable(&self) -> bool {
-        self.shrinkable.is_some()
+        self.mark.can_shrink()
     }
 }
 
@@ -106,7 +106,7 @@ pub struct Rows {
 #[derive(Clone, Debug)]
 enum Origin {
     Anchored { first_rank: u64, fence: Option<Key>, hidden: bool },
-    Cursor { page: Option<String>, next: Option<String>, taken: Vec<Option<Key>> },
+    Cursor { page: Option<String>, next: Option<String>, repeats: bool, taken: Vec<Option<Key>> },
 }
 
 impl Rows {
@@ -135,6 +135,9 @@ impl Rows {
                 fence: fence.clone(),
                 hidden: *hidden,
             },
+            Origin::Cursor { next: Some(next), repeats: true, .. } if all => {
+                Resume::Circle { cursor: next.clone() }
+            }
             Origin::Cursor { next, .. } if all => {
                 Resume::Cursor { cursor: next.clone(), taken: Vec::new() }
             }
@@ -181,6 +184,7 @@ impl Scan {
             (Walk::Cursor(walk), Resume::Cursor { cursor, taken }) => {
                 walk.resume(cursor.clone(), taken.clone());
             }
+            (Walk::Cursor(walk), Resume::Circle { cursor }) => walk.circle(cursor.clone()),
             (Walk::Anchored(walk), Resume::End) => walk.finish(),
             (Walk::Cursor(walk), Resume::End) => walk.finish(),
             // `Checkpoint::from_json` has compared the queries, so only a forged one comes here;
@@ -230,13 +234,14 @@ impl Scan {
     }
 
     /// The request for a page.
-    #[must_use]
-    pub fn request<B: From<bytes::Bytes>>(&self, ask: &Ask) -> Request<B> {
-        let mut request = self.query.request(&ask.place, ask.rows);
-        if let Some(mark) = ask.shrinkable {
-            request.extensions_mut().insert(mark);
-        }
-        request
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidQuery::TooLong`] if filters and cursor make an address that no request can carry.
+    pub fn request<B: From<bytes::Bytes>>(&self, ask: &Ask) -> Result<Request<B>, InvalidQuery> {
+        let mut request = self.query.request(&ask.place, ask.rows)?;
+        request.extensions_mut().insert(ask.mark);
+        Ok(request)
     }
 
     /// The page that an ask brought.

@@ -137,7 +137,14 @@ where
             }
             Poll::Ready(Ok(())) => {}
         }
-        let mut request = self.scan.request::<B>(&ask);
+        let mut request = match self.scan.request::<B>(&ask) {
+            Ok(request) => request,
+            Err(error) => {
+                self.scan.failed(id);
+                self.failures.push((id, Error::Ask(error)));
+                return true;
+            }
+        };
         let record = Record::new();
         request.extensions_mut().insert(record.clone());
         let stage = Stage::Call(Box::pin(self.service.call(request)));

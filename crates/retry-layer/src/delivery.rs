@@ -2,8 +2,8 @@
 //!
 //! | error | delivery state |
 //! | --- | --- |
-//! | hyper-util's legacy client: the connection could not be made | not sent |
-//! | `io`: refused, unreachable, no such address | not sent |
+//! | hyper-util's legacy client (feature `hyper-util`): the connection could not be made | not sent |
+//! | `io`: refused, no such address | not sent |
 //! | an answer longer than [`Collect`](crate::collect) may hold | answered 413: ask for less |
 //! | anything else | unknown |
 //!
@@ -83,8 +83,11 @@ fn of_chain(error: &(dyn Error + 'static)) -> Delivery {
 }
 
 fn of_error(error: &(dyn Error + 'static)) -> Option<Delivery> {
-    if let Some(CollectError::TooLarge { .. }) = error.downcast_ref() {
-        return Some(Delivery::Answered(413));
+    match error.downcast_ref() {
+        Some(CollectError::TooLarge { .. }) => return Some(Delivery::Answered(413)),
+        // Its head had arrived, whatever lies below.
+        Some(CollectError::Body(_)) => return Some(Delivery::Unknown),
+        None => {}
     }
     #[cfg(feature = "hyper-util")]
     if let Some(error) = error.downcast_ref::<hyper_util::client::legacy::Error>() {
@@ -93,10 +96,10 @@ fn of_error(error: &(dyn Error + 'static)) -> Option<Delivery> {
         }
     }
     match error.downcast_ref::<io::Error>()?.kind() {
-        io::ErrorKind::ConnectionRefused
-        | io::ErrorKind::HostUnreachable
-        | io::ErrorKind::NetworkUnreachable
-        | io::ErrorKind::AddrNotAvailable => Some(Delivery::NotSent),
+        // Only connecting ends like this; "unreachable" can also end a connection in use.
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::AddrNotAvailable => {
+            Some(Delivery::NotSent)
+        }
         _ => None,
     }
 }
@@ -109,14 +112,17 @@ mod tests {
     fn only_what_failed_before_it_was_sent_counts_as_not_sent() {
         for (kind, delivery) in [
             (io::ErrorKind::ConnectionRefused, Delivery::NotSent),
-            (io::ErrorKind::NetworkUnreachable, Delivery::NotSent),
+            (io::ErrorKind::AddrNotAvailable, Delivery::NotSent),
+            (io::ErrorKind::NetworkUnreachable, Delivery::Unknown),
             (io::ErrorKind::ConnectionReset, Delivery::Unknown),
             (io::ErrorKind::TimedOut, Delivery::Unknown),
             (io::ErrorKind::UnexpectedEof, Delivery::Unknown),
         ] {
             assert_eq!(KnownErrors.delivery(&io::Error::from(kind)), delivery, "{kind}");
-            let boxed: BoxError = CollectError::Body(io::Error::from(kind).into()).into();
+            let boxed: BoxError = io::Error::from(kind).into();
             assert_eq!(KnownErrors.delivery(&boxed), delivery, "boxed {kind}");
+            let in_body: BoxError = CollectError::Body(io::Error::from(kind).into()).into();
+            assert_eq!(KnownErrors.delivery(&in_body), Delivery::Unknown, "in the body: {kind}");
         }
     }
 

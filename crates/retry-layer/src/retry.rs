@@ -15,7 +15,8 @@ pub use strategies::{Answer, AnswerOrStopped, LastAnswer, Strategies, With};
 use http::Uri;
 use retry_policy::{Decision, Delivery};
 
-/// What an observer of the layer hears, once after every attempt.
+/// What an observer of the layer hears: once after every attempt, and once more if the wait for a token
+/// of the budget ends the request.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Event<'a> {

@@ -22,7 +22,7 @@ pub enum Class {
     Authorization,
     /// The request itself: the other 4xx.
     Content,
-    /// The way there: no connection, a timeout, an answer cut off.
+    /// The way there: no connection, a timeout (408 as well), an answer cut off.
     Network,
     /// The server: 5xx and whatever no standard names.
     Server,
@@ -35,7 +35,9 @@ impl Class {
     #[must_use]
     pub const fn of(delivery: Delivery) -> Option<Self> {
         Some(match delivery {
-            Delivery::NotSent | Delivery::Refused | Delivery::Unknown => Self::Network,
+            Delivery::NotSent | Delivery::Refused | Delivery::Unknown | Delivery::Answered(408) => {
+                Self::Network
+            }
             Delivery::Answered(100..=399) => return None,
             Delivery::Answered(401..=403 | 407) => Self::Authorization,
             Delivery::Answered(421 | 425 | 429) => Self::Throttled,

@@ -130,7 +130,7 @@ impl Run {
     /// A request for which the caller can ask for less.
     #[must_use]
     pub const fn shrinkable(mut self, mark: Shrinkable) -> Self {
-        self.shrinkable = true;
+        self.shrinkable = mark.can_shrink();
         self.earlier = mark.elapsed();
         self.attempts.begin_at(mark.waited(), mark.elapsed());
         self
@@ -409,6 +409,18 @@ mod tests {
         };
         assert_eq!(waits, [10, 20, 40, 80]);
         assert_eq!(last, stop(StopReason::Deadline { wait: secs(160) }));
+    }
+
+    #[test]
+    fn the_smallest_request_is_retried_and_its_waits_go_on_rising() {
+        let mut larger = Run::new(rising(3, 10), Safety::Idempotent).shrinkable(Shrinkable::new());
+        let shrink = Decision::Shrink { after: secs(10), asked_by_server: false };
+        assert_eq!(larger.after(&answered(504), secs(0), 0), shrink);
+        let mark = Shrinkable::following(larger.attempts()).at_its_smallest();
+        let mut smallest = Run::new(rising(3, 10), Safety::Idempotent).shrinkable(mark);
+        assert_eq!(smallest.after(&answered(504), secs(0), 0), retry(20, false));
+        assert_eq!(smallest.after(&answered(504), secs(20), 0), retry(40, false));
+        assert_eq!(smallest.after(&answered(504), secs(60), 0), stop(StopReason::Attempts));
     }
 
     #[test]

@@ -74,19 +74,33 @@ impl Vouched {
 pub struct Shrinkable {
     waited: Duration,
     elapsed: Duration,
+    is_smallest: bool,
 }
 
 impl Shrinkable {
     /// The mark on a first request.
     #[must_use]
     pub const fn new() -> Self {
-        Self { waited: Duration::ZERO, elapsed: Duration::ZERO }
+        Self { waited: Duration::ZERO, elapsed: Duration::ZERO, is_smallest: false }
     }
 
     /// The mark on the smaller request that follows one with these attempts.
     #[must_use]
     pub const fn following(attempts: &Attempts) -> Self {
-        Self { waited: attempts.last_wait(), elapsed: attempts.elapsed() }
+        Self { waited: attempts.last_wait(), elapsed: attempts.elapsed(), is_smallest: false }
+    }
+
+    /// The mark on a request that cannot be made smaller: it is retried as any other, but goes on with
+    /// the waits and the time of the larger ones before it.
+    #[must_use]
+    pub const fn at_its_smallest(self) -> Self {
+        Self { is_smallest: true, ..self }
+    }
+
+    /// Whether the caller can still ask for less.
+    #[must_use]
+    pub const fn can_shrink(self) -> bool {
+        !self.is_smallest
     }
 
     /// The last wait before this request; the next one is longer.

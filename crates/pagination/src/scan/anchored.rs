@@ -189,8 +189,8 @@ impl Anchored {
             };
             let place = Place::Rank { skip: 0, order };
             let rows = self.fence.rows;
-            let shrinkable = PageSize::can_shrink(rows).then_some(self.fence.carried);
-            return Some(Ask { id, place, rows, shrinkable });
+            let mark = PageSize::mark(rows, self.fence.carried);
+            return Some(Ask { id, place, rows, mark });
         }
         if self.barren.pages > 0 && self.fence.state.is_some() {
             return None; // The fence may be what was reached.
@@ -200,8 +200,8 @@ impl Anchored {
         let window = self.windows.iter_mut().find(wanted)?;
         (window.id, window.rows, window.state) = (id, rows, State::InFlight);
         let place = Place::Rank { skip: window.rank, order };
-        let shrinkable = PageSize::can_shrink(rows).then_some(window.carried);
-        Some(Ask { id, place, rows, shrinkable })
+        let mark = PageSize::mark(rows, window.carried);
+        Some(Ask { id, place, rows, mark })
     }
 
     /// Takes the first window's page, if it is covered.

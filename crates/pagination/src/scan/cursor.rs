@@ -15,8 +15,9 @@ use crate::{Key, Query, Row};
 
 /// Pages in a row without a new row. Our choice: far more than any list that is filtered afterwards.
 const BARREN_PAGES: u32 = 1_000;
-/// The newest rows whose keys are remembered, against pages that overlap. Our choice: the largest page.
-const REMEMBERED_ROWS: usize = 4_096;
+/// The newest rows that are remembered, by a mark of 128 bits of their keys, against pages that overlap.
+/// Our choice: 16 MiB at most.
+const REMEMBERED_ROWS: usize = 262_144;
 /// The newest cursors and pages that are remembered exactly. Our choice: 256 KiB each.
 const REMEMBERED_PAGES: usize = 16_384;
 
@@ -64,6 +65,11 @@ impl Cursored {
         (self.cursor, self.taken) = (cursor, taken);
     }
 
+    /// The scan had ended because this cursor repeats; it has no other.
+    pub(super) fn circle(&mut self, cursor: String) {
+        self.end = Some(Outcome::Inconsistent(Inconsistency::CursorRepeats { cursor }));
+    }
+
     pub(super) fn finish(&mut self) {
         self.end = Some(Outcome::Complete);
     }
@@ -100,8 +106,8 @@ impl Cursored {
         let carried = self.window.take().map_or_else(Shrinkable::new, |window| window.carried);
         self.window = Some(Window { id, rows, state: State::InFlight, carried });
         let place = Place::After(self.cursor.clone());
-        let shrinkable = PageSize::can_shrink(rows).then_some(carried);
-        Some(Ask { id, place, rows, shrinkable })
+        let mark = PageSize::mark(rows, carried);
+        Some(Ask { id, place, rows, mark })
     }
 
     fn accept(&mut self, report: &mut Report) -> Option<WalkStep> {
@@ -147,11 +153,13 @@ impl Cursored {
                     skipped.push(to_skip.swap_remove(at));
                     return false;
                 }
-                let is_new = key.is_none_or(|key| self.recent.insert(key));
+                let is_new = key.is_none_or(|key| self.recent.insert(&key));
                 report.duplicates_dropped += u64::from(!is_new);
                 is_new
             })
             .collect();
+        // What was taken and is not in this page may be in the next: pages may be smaller now.
+        self.taken = to_skip;
         if rows.is_empty() {
             self.barren += 1;
             if self.barren > BARREN_PAGES && self.end.is_none() {
@@ -162,7 +170,8 @@ impl Cursored {
         }
         self.barren = 0;
         self.size.succeeded();
-        let origin = Origin::Cursor { page: asked_by, next, taken: skipped };
+        let repeats = matches!(self.end, Some(Outcome::Inconsistent(_)));
+        let origin = Origin::Cursor { page: asked_by, next, repeats, taken: skipped };
         let is_last = self.end == Some(Outcome::Complete);
         Some(WalkStep::Rows { rows, origin, is_last })
     }
@@ -205,10 +214,10 @@ impl Cursored {
     }
 }
 
-/// A page's mark, from the keys of its rows; `None` without rows or if a row has no key.
+/// A page's mark, from the keys of its rows, or from the rows that have none.
 fn page_mark(rows: &[Row]) -> Option<u64> {
-    let keys: Option<Vec<&Key>> = rows.iter().map(Row::key).collect();
-    keys.filter(|keys| !keys.is_empty()).map(|keys| mark(&keys))
+    let marks: Vec<_> = rows.iter().map(|row| row.key().ok_or_else(|| row.json())).collect();
+    (!marks.is_empty()).then(|| mark(&marks))
 }
 
 fn mark<T: Hash + ?Sized>(thing: &T) -> u64 {
@@ -252,20 +261,21 @@ impl Circle {
     }
 }
 
-/// The keys of the newest rows.
+/// The marks of the newest rows.
 #[derive(Debug, Default)]
 struct Recent {
-    newest: VecDeque<Key>,
-    set: HashSet<Key>,
+    newest: VecDeque<u128>,
+    set: HashSet<u128>,
 }
 
 impl Recent {
     /// Whether the key is not among them.
-    fn insert(&mut self, key: Key) -> bool {
-        if !self.set.insert(key.clone()) {
+    fn insert(&mut self, key: &Key) -> bool {
+        let mark = (u128::from(mark(key)) << 64) | u128::from(mark(&(key, key)));
+        if !self.set.insert(mark) {
             return false;
         }
-        self.newest.push_back(key);
+        self.newest.push_back(mark);
         if self.newest.len() > REMEMBERED_ROWS {
             if let Some(oldest) = self.newest.pop_front() {
                 self.set.remove(&oldest);

@@ -9,6 +9,8 @@
 //! | growth | a tenth of the ceiling after 4 good pages | our choice |
 //! | after every shrink | twice as many good pages, at most 256 | our choice: a lasting limit is met rarely |
 
+use retry_policy::safety::Shrinkable;
+
 /// The smallest page that is asked for after a failure.
 const FLOOR: u32 = 2;
 const FIRST_GROWTH: u32 = 4;
@@ -34,6 +36,11 @@ impl PageSize {
     /// Whether a page of this many rows can be made smaller.
     pub(super) const fn can_shrink(rows: u32) -> bool {
         rows > FLOOR
+    }
+
+    /// What a request for a page of this many rows carries of the larger ones before it.
+    pub(super) const fn mark(rows: u32, carried: Shrinkable) -> Shrinkable {
+        if Self::can_shrink(rows) { carried } else { carried.at_its_smallest() }
     }
 
     /// A page of this many rows was too heavy.

@@ -355,7 +355,9 @@ fn a_kill_behind_any_row_resumes_with_the_next() {
             // Rows behind the scan and the next row vanish while it is down.
             model.write(Write::Delete { rank: kill / 2, burst: 1 });
             let here = Checkpoint::from_json(&here.unwrap().to_json(), &query).unwrap();
-            let mut second = Scan::resume(query.clone(), here);
+            // The second run may ask for other sizes.
+            let size = [2, 3, 7][kill % 3];
+            let mut second = Scan::resume(query.clone().page_size(size).unwrap(), here);
             loop {
                 match second.step() {
                     Step::Ask(ask) => {
@@ -436,7 +438,7 @@ fn after_a_failure_the_scan_goes_on_at_the_same_row() {
                 }
             }
             assert_eq!(wrong(&model, &delivered), (0, 0), "request {fails} failed");
-            assert!(failed <= 1);
+            assert!(failed == 1 || fails >= 7, "request {fails} failed {failed} times");
         }
     }
 }

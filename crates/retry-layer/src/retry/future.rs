@@ -280,19 +280,9 @@ where
         if let Some(record) = this.head.extensions.get::<Record>() {
             record.set(*this.run.attempts());
         }
-        if let (Some(observer), Some(last)) =
-            (&shared.config.observer, this.run.attempts().iter().last())
-        {
-            let error = answer.as_ref().and_then(|answer| answer.as_ref().err());
-            observer(&Event {
-                uri: &this.head.uri,
-                attempt: this.run.attempts().count(),
-                delivery: last.delivery(),
-                error: error.and_then(|error| shared.strategies.deliver().words(error)),
-                timed_out: answer.is_none(),
-                decision,
-            });
-        }
+        let error = answer.as_ref().and_then(|answer| answer.as_ref().err());
+        let words = || error.and_then(|error| shared.strategies.deliver().words(error));
+        tell(shared, this.head, this.run, Some(&words), answer.is_none(), decision);
         *this.answer = answer;
         let (after, then) = match decision {
             Decision::Refresh => return this.state.set(State::Ready),
@@ -323,7 +313,8 @@ where
                 let wait = probe_at.saturating_sub(now).clamp(Duration::from_millis(1), TOKEN_POLL);
                 let left = this.run.time_left(timer.since(*this.began));
                 if left.is_some_and(|left| wait >= left) {
-                    let _ = this.run.stop(StopReason::Budget);
+                    let decision = this.run.stop(StopReason::Budget);
+                    tell(shared, this.head, this.run, None, false, decision);
                     return this.state.set(State::Done);
                 }
                 this.run.waited_longer(wait);
@@ -372,6 +363,29 @@ where
                 .expect("an answer is only discarded when another attempt follows")),
         }
     }
+}
+
+/// Tells the observer, if there is one, what became of the newest attempt.
+fn tell<W: Strategies>(
+    shared: &Shared<W>,
+    head: &request::Parts,
+    run: &Run,
+    error: Option<&dyn Fn() -> Option<String>>,
+    timed_out: bool,
+    decision: Decision,
+) {
+    let (Some(observer), Some(last)) = (&shared.config.observer, run.attempts().iter().last())
+    else {
+        return;
+    };
+    observer(&Event {
+        uri: &head.uri,
+        attempt: run.attempts().count(),
+        delivery: last.delivery(),
+        error: error.and_then(|words| words()),
+        timed_out,
+        decision,
+    });
 }
 
 /// Whether there is another credential than the one that was refused.
