@@ -14,10 +14,10 @@ mod say;
 mod wire;
 
 use std::fs::OpenOptions;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -32,7 +32,7 @@ use tokio::sync::oneshot;
 use tower::ServiceBuilder;
 use tower::util::BoxCloneService;
 
-use ending::{Ending, Kind};
+use ending::{Counts, Ending, Kind};
 use options::Options;
 use output::{CheckpointFile, Output};
 use say::{Say, count};
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
             let what = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
             let ending = Ending::usage(what);
             if let Some(path) = report_of(std::env::args()) {
-                let _ = write_report(&path, &ending, None, 0);
+                let _ = std::fs::write(path, ending.report(&Counts::default()));
             }
             return ending.kind.exit_code();
         }
@@ -90,71 +90,41 @@ fn report_of(arguments: impl Iterator<Item = String>) -> Option<PathBuf> {
     None
 }
 
-fn write_report(
-    path: &Path,
-    ending: &Ending,
-    scan: Option<&Report>,
-    requests: u64,
-) -> std::io::Result<()> {
-    std::fs::write(path, format!("{:#}\n", ending.report(scan, requests)))
-}
-
 async fn run(options: &Options) -> ExitCode {
     let log =
         options.log.as_ref().map(|path| OpenOptions::new().create(true).append(true).open(path));
-    let (log, log_error) = match log.transpose() {
+    let sorted_out = options
+        .distinct_files()
+        .and_then(|()| log.transpose().map_err(|error| format!("--log cannot be opened: {error}")));
+    let (log, mistake) = match sorted_out {
         Ok(log) => (log, None),
-        Err(error) => (None, Some(error)),
+        Err(mistake) => (None, Some(mistake)),
     };
     let say = Arc::new(Say::new(log, options.clone()));
-    let sent = Arc::new(AtomicU64::new(0));
-    let mut done = Done::default();
-    let ending = match log_error {
-        Some(error) => Ending::usage(format!("--log cannot be opened: {error}")),
-        None => match export(options, &say, &sent, &mut done).await {
+    let mut lines = Vec::new();
+    let ending = match mistake {
+        Some(mistake) => Ending::usage(mistake),
+        None => match export(options, &say, &mut lines).await {
             Ok(ending) | Err(ending) => ending,
         },
     };
-    let requests = sent.load(Ordering::Relaxed);
-    say.finish();
-    for line in ending.lines().iter().chain(&done.lines) {
-        say.line(line);
-    }
-    if ending.kind != Kind::Complete && !ending.is_logged {
-        let reason = ending.lines().join("; ");
-        say.log("error", &format!("attempt=none status=none wait=none reason=\"{reason}\""));
-    }
-    if let Some(path) = &options.report
-        && let Err(error) = write_report(path, &ending, done.scan.as_ref(), requests)
-    {
-        say.line(&format!("the report cannot be written: {error}"));
-        return Kind::Usage.exit_code();
-    }
-    ending.kind.exit_code()
-}
-
-/// What a run has to tell beside its ending.
-#[derive(Default)]
-struct Done {
-    scan: Option<Report>,
-    lines: Vec<String>,
+    say.end(&ending, &lines)
 }
 
 /// The whole run. `Err` is an ending before anything was sent.
 async fn export(
     options: &Options,
     say: &Arc<Say>,
-    sent: &Arc<AtomicU64>,
-    done: &mut Done,
+    lines: &mut Vec<String>,
 ) -> Result<Ending, Ending> {
     let started = Instant::now();
     let query = options.query().map_err(Ending::usage)?;
     let policy = options.policy().map_err(Ending::usage)?;
     let headers = options.headers().map_err(Ending::usage)?;
-    if let Some(path) = &options.report {
-        let open = OpenOptions::new().create(true).append(true).open(path);
-        open.map_err(|error| Ending::usage(format!("--report cannot be opened: {error}")))?;
-    }
+    // Until the run has ended, its report says so.
+    let unfinished = Ending::new(Kind::GaveUp, "the run has not ended, or was killed");
+    say.report(&unfinished)
+        .map_err(|error| Ending::usage(format!("--report cannot be written: {error}")))?;
     let embedded = match options.url {
         None => Some(Embedded::start(options).await.map_err(|error| {
             Ending::new(Kind::GaveUp, format!("the embedded API cannot be started: {error}"))
@@ -166,7 +136,8 @@ async fn export(
 
     let is_https = options.url.as_ref().is_some_and(|url| url.starts_with("https:"));
     let address = embedded.as_ref().and_then(|api| api.server.address().to_string().parse().ok());
-    let wire = Wire::new(is_https, headers, address, Arc::clone(sent)).map_err(Ending::usage)?;
+    let wire =
+        Wire::new(is_https, headers, address, Arc::clone(&say.counters)).map_err(Ending::usage)?;
     let mut retry = RetryLayer::new(policy)
         .budget(options.budget.budget().map(Arc::new))
         .attempt_timeout(options.attempt_timeout)
@@ -177,7 +148,15 @@ async fn export(
     if let Some(credential) = credential {
         retry = retry.credential(credential);
     }
-    let client = ServiceBuilder::new().layer(retry).layer(CollectLayer::new()).service(wire);
+    let counters = Arc::clone(&say.counters);
+    let client = ServiceBuilder::new()
+        .map_request(move |request| {
+            counters.asked.fetch_add(1, Ordering::Relaxed);
+            request
+        })
+        .layer(retry)
+        .layer(CollectLayer::new())
+        .service(wire);
     let client = BoxCloneService::new(client);
 
     let (mut output, checkpoint, from) = open_output(options, &query)?;
@@ -187,7 +166,7 @@ async fn export(
         None => Pages::new(client, query),
     };
     let mut delivered = embedded.as_ref().map(|_| Vec::new());
-    let interrupted = watch_signals(options);
+    let interrupted = watch_signals(say);
     let delivering = delivered.as_mut();
     let mut ending =
         read(&mut pages, &mut output, checkpoint.as_ref(), delivering, interrupted, say, &policy)
@@ -195,9 +174,9 @@ async fn export(
     if let Err(error) = output.finish() {
         ending = unwritable(&error);
     }
-    let report = pages.report().clone();
-    done.lines.push(summary(&report, started.elapsed()));
-    if let (Some(api), Some(keys)) = (&embedded, &delivered) {
+    say.rows(pages.report());
+    lines.push(summary(pages.report(), started.elapsed()));
+    if let (Some(api), Some(keys), Kind::Complete) = (&embedded, &delivered, ending.kind) {
         let is_descending = options.sort.as_ref().is_some_and(|field| field.starts_with('-'));
         // What lies before the row that was gone on from is not this API's to judge.
         let is_ahead = |key: &str| match &went_on_from {
@@ -205,9 +184,8 @@ async fn export(
             Some(last) => key > last.as_str(),
             None => true,
         };
-        done.lines.push(prove(api.api.proof_where(is_ahead, keys), &mut ending));
+        lines.push(prove(api.api.proof_where(is_ahead, keys), &mut ending));
     }
-    done.scan = Some(report);
     Ok(ending)
 }
 
@@ -217,7 +195,9 @@ fn open_output(
     query: &Query,
 ) -> Result<(Output, Option<CheckpointFile>, Option<Checkpoint>), Ending> {
     let Some(out) = &options.out else {
-        return Ok((Output::stdout(), None, None));
+        let output = Output::stdout()
+            .map_err(|error| Ending::usage(format!("standard output cannot be used: {error}")))?;
+        return Ok((output, None, None));
     };
     let file = options.checkpoint.as_ref().map(|path| CheckpointFile::at(path));
     let mut found = None;
@@ -273,13 +253,18 @@ async fn read(
                     let keys = rows.rows().iter().filter_map(|row| row.key());
                     delivered.extend(keys.map(ToString::to_string));
                 }
-                say.rows(pages.report().rows(), pages.report().totals().1);
+                say.rows(pages.report());
                 save(&rows.checkpoint(), output)
             }
             Some(Err(error)) => return Ending::of_error(&error, policy, say),
             None => {
                 let saved = pages.checkpoint().map_or(Ok(()), |here| save(here, output));
-                let ending = Ending::of_outcome(pages.report().outcome(), say);
+                let mut ending = Ending::of_outcome(pages.report().outcome(), say);
+                if pages.report().pages() == 0 && ending.kind == Kind::Complete {
+                    ending.advice = Some(
+                        "nothing: the checkpoint was complete; remove it to export anew".into(),
+                    );
+                }
                 return saved.err().unwrap_or(ending);
             }
         };
@@ -291,9 +276,9 @@ async fn read(
 
 /// Hears of SIGINT and SIGTERM. A run that still blocks a moment later, in a full pipe for one, is
 /// ended by force.
-fn watch_signals(options: &Options) -> oneshot::Receiver<&'static str> {
+fn watch_signals(say: &Arc<Say>) -> oneshot::Receiver<&'static str> {
     let (tell, interrupted) = oneshot::channel();
-    let report = options.report.clone();
+    let say = Arc::clone(say);
     tokio::spawn(async move {
         let (Ok(mut interrupt), Ok(mut terminate)) =
             (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
@@ -306,11 +291,8 @@ fn watch_signals(options: &Options) -> oneshot::Receiver<&'static str> {
         };
         let _ = tell.send(name);
         tokio::time::sleep(LAST_MOMENT).await;
-        let ending =
-            Ending::new(Kind::GaveUp, format!("interrupted by {name} while it was writing"));
-        if let Some(path) = report {
-            let _ = write_report(&path, &ending, None, 0);
-        }
+        let what = format!("interrupted by {name} while it was writing");
+        say.end(&Ending::new(Kind::GaveUp, what), &[]);
         std::process::exit(4);
     });
     interrupted

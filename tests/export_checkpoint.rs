@@ -146,6 +146,33 @@ async fn a_signal_ends_a_run_that_nobody_reads_or_answers() {
         assert!(started.elapsed() < Duration::from_secs(5));
         let report = std::fs::read_to_string(export.path("report.json")).unwrap();
         assert!(report.contains("\"gave_up\""), "{report}");
+        let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+        assert_ne!(report["requests"], 0, "{report}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_run_does_not_leave_the_report_of_an_earlier_one() {
+    let (_, server) = serve(Api::JumpCloudV1, 600).await;
+    let export = export(Api::JumpCloudV1, &server);
+    std::fs::write(export.path("report.json"), "{\"outcome\": \"complete\"}").unwrap();
+    killed_after(&export, Duration::from_millis(90));
+    let report = std::fs::read_to_string(export.path("report.json")).unwrap();
+    assert!(report.contains("\"gave_up\""), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_circle_of_cursors_is_told_again_and_writes_no_row_twice() {
+    let api = SimulatedApi::builder(Api::Ixon)
+        .rows(100)
+        .faults(|asked| (asked.number % 3 == 0).then_some(Fault::IgnorePosition));
+    let api = api.build();
+    let server = api.serve().await.unwrap();
+    let export = export(Api::Ixon, &server);
+    for _ in 0..3 {
+        assert_eq!(export.run().code, 5);
+        let proof = api.proof(keys(&lines(&export), "publicId"));
+        assert_eq!(proof.twice, 0);
     }
 }
 

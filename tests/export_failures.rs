@@ -302,6 +302,42 @@ async fn no_key_is_shown_even_if_the_api_repeats_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_repeats_the_key_does_not_show_it_and_the_apis_words_stay_whole() {
+    const KEY: &str = "s3/cr3t+key";
+    for body in [format!("\"{KEY}\""), "{\"results\": [], \"s3/cr3t+key".to_owned()] {
+        let (_, server) = serve(always(Fault::status(200).body(body))).await;
+        let export = Export::new(&["--url", &server.url(), "--key-env", "TEST_KEY"]);
+        let run = export.env("TEST_KEY", KEY).run();
+        assert_eq!(run.code, 3);
+        assert!(!run.everything().contains(KEY), "{}", run.everything());
+    }
+    // The target of a redirect holds it encoded, and a password.
+    let target = "http://me:pass@elsewhere/s3%2Fcr3t%2Bkey/?x";
+    let (_, server) = serve(always(Fault::status(302).header("location", target))).await;
+    let export = Export::new(&["--url", &server.url(), "--key-env", "TEST_KEY"]);
+    let run = export.env("TEST_KEY", KEY).run();
+    assert!(run.stderr.contains("http://elsewhere/[hidden]/"), "{}", run.stderr);
+    // A header that is no secret is not hidden from the API's words.
+    let body = "{\"message\":\"2FA \u{1b}[31m\u{202e} is required\"}";
+    let (_, server) = serve(always(Fault::status(400).body(body))).await;
+    let run = Export::new(&["--url", &server.url(), "--header", "Api-Version: 2"]).run();
+    let said = "2FA  [31m  is required";
+    assert!(run.code == 3 && run.stderr.contains("the API"), "{}", run.stderr);
+    assert!(run.stderr.contains(said) || !run.stderr.contains('\u{202e}'), "{}", run.stderr);
+    assert!(!run.stderr.contains("[hidden]") && !run.stderr.contains('\u{1b}'), "{}", run.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_dialect_and_a_wrong_url_are_told_as_such() {
+    let (api, server) = serve(SimulatedApi::builder(Api::JumpCloudV2).key("key!").rows(3)).await;
+    let run =
+        Export::new(&["--url", &server.url(), "--key-env", "TEST_KEY"]).env("TEST_KEY", "key!");
+    let run = run.run();
+    assert_eq!((run.code, api.log().len()), (3, 1));
+    assert!(run.stderr.contains("another shape") && run.stderr.contains("--api"), "{}", run.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_output_that_cannot_be_written_is_never_a_success() {
     let (api, server) = serve(SimulatedApi::builder(Api::JumpCloudV1).key("key!").rows(500)).await;
     let run = export(&api, &server, &["--out", "/dev/full"]);

@@ -30,6 +30,8 @@ async fn the_users_mistakes_are_told_before_anything_is_sent() {
         &["--deadline", "soon"],
         &["--budget", "much"],
         &["--header", "s3cret without a colon"],
+        &["--header", "content-length: 5"],
+        &["--header", "Host: elsewhere"],
         &["--header", "bad name: s3cret"],
         &["--header", "x-a: s3cret\nx-b: c"],
         &["--key-file", "/nowhere/at/all"],
@@ -47,6 +49,27 @@ async fn the_users_mistakes_are_told_before_anything_is_sent() {
         assert_eq!(run.code, 2, "{case:?}: {}", run.stderr);
         assert!(!run.stderr.is_empty() && run.stdout.is_empty());
         assert!(!run.everything().contains("s3cret"), "{}", run.stderr);
+    }
+    assert_eq!(api.log().len(), 0);
+    for (one, other) in
+        [("out", "report"), ("out", "checkpoint"), ("out", "log"), ("report", "log")]
+    {
+        let export = Export::new(&["--url", &url]);
+        let (path, again) = (export.path("same"), export.path("./same"));
+        let mut command = export.command();
+        let mut files = vec![format!("--{one}"), path.clone(), format!("--{other}"), again];
+        if [one, other].contains(&"checkpoint") && one != "out" {
+            files.extend(["--out".to_owned(), export.path("out")]);
+        }
+        std::fs::write(&path, "rows of yesterday\n").unwrap();
+        // The helper's own report and log come last; the first ones are what is tested.
+        let program = command.get_program().to_owned();
+        command = std::process::Command::new(program);
+        let output = command.args(["--url", &url]).args(&files).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{one} and {other}: {said}");
+        assert!(said.contains("the same file"), "{said}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "rows of yesterday\n");
     }
     assert_eq!(api.log().len(), 0);
     let run = Export::new(&["--url", &url]).with(&["--log", "/nowhere/at/all"]);

@@ -1,13 +1,14 @@
 //! How a run ended: exit code, message and report, always in agreement.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use http::StatusCode;
 use pagination::{Error, Outcome, Report};
 use retry_layer::BoxError;
 use retry_layer::collect::CollectError;
 use retry_policy::{Class, Delivery, Policy, StopReason, Stopped};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::say::Say;
 
@@ -97,10 +98,10 @@ impl Ending {
             Error::Status { status, location, body, .. } => {
                 let mut happened = format!("the API answered {status}");
                 if let Some(location) = location {
-                    let target = location.split(['?', '#']).next().unwrap_or_default();
+                    let target = without_secrets(location);
                     happened = format!(
                         "{happened}, a redirect to {} that is not followed",
-                        say.clean(target)
+                        say.clean(&target)
                     );
                 }
                 (Delivery::Answered(status.as_u16()), happened, body.clone())
@@ -149,7 +150,12 @@ impl Ending {
             what: format!("{happened}{tried}{why}"),
             is_logged: stop.is_some(),
             words: words.filter(|words| !words.is_empty()).map(|words| say.clean(&words)),
-            advice: Some(policy.profile().advice(delivery, &body).to_owned()),
+            advice: Some(match error {
+                Error::NotAPage { .. } => {
+                    "check that --url is a list of the API that --api names".into()
+                }
+                _ => policy.profile().advice(delivery, &body).to_owned(),
+            }),
         }
     }
 
@@ -161,25 +167,46 @@ impl Ending {
         lines
     }
 
-    pub fn report(&self, scan: Option<&Report>, requests: u64) -> Value {
-        let count = |count: fn(&Report) -> u64| scan.map_or(0, count);
-        let waited =
-            scan.map_or(0, |scan| u64::try_from(scan.waited().as_millis()).unwrap_or(u64::MAX));
+    /// The report as JSON.
+    pub fn report(&self, counts: &Counts) -> String {
         let reason = match &self.words {
             Some(words) => format!("{}: {words}", self.what),
             None => self.what.clone(),
         };
-        json!({
+        let json = json!({
             "outcome": self.kind.name(),
             "reason": reason,
-            "items": count(Report::rows),
-            "pages": count(Report::pages),
-            "requests": requests,
-            "retries": count(Report::retries),
-            "waited_ms": waited,
-            "shifts_repaired": count(Report::shifts_repaired),
-            "duplicates_dropped": count(Report::duplicates_dropped),
-        })
+            "items": counts.scan.rows(),
+            "pages": counts.scan.pages(),
+            "requests": counts.requests,
+            "retries": counts.retries,
+            "waited_ms": u64::try_from(counts.waited.as_millis()).unwrap_or(u64::MAX),
+            "shifts_repaired": counts.scan.shifts_repaired(),
+            "duplicates_dropped": counts.scan.duplicates_dropped(),
+        });
+        format!("{json:#}\n")
+    }
+}
+
+/// What the report counts.
+#[derive(Default)]
+pub struct Counts {
+    pub scan: Report,
+    pub requests: u64,
+    pub retries: u64,
+    pub waited: Duration,
+}
+
+/// A redirect's target without its query, and without a user name or password.
+fn without_secrets(location: &str) -> String {
+    let target = location.split(['?', '#']).next().unwrap_or_default();
+    match target.split_once("//") {
+        Some((scheme, rest)) => {
+            let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            let host = authority.rsplit('@').next().unwrap_or_default();
+            format!("{scheme}//{host}{path}")
+        }
+        None => target.to_owned(),
     }
 }
 

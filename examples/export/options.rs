@@ -1,7 +1,7 @@
 //! The command line, and what is wrong with it before anything is sent.
 
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
@@ -14,6 +14,8 @@ use retry_policy::backoff::Backoff;
 use retry_policy::jitter::Jitter;
 use retry_policy::profile::{self, Profile};
 use retry_policy::{Budget, Policy};
+
+use super::output::CheckpointFile;
 
 /// Export a whole collection of a paged REST API as NDJSON, every row exactly once.
 ///
@@ -37,13 +39,14 @@ pub struct Options {
     /// Seed of the embedded API's rows, faults and writes
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub seed: u64,
-    /// Where the rows go, one a line; default standard output
+    /// Where the rows go, one a line; overwritten; default standard output
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// Where the report goes, as JSON
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
-    /// Only rows that match, in the API's own syntax: username:$eq:ann (repeatable)
+    /// Only rows that match, in the API's own syntax (repeatable): username:$eq:ann for
+    /// jumpcloud-v1, name:eq:ann for jumpcloud-v2, eq(name,"ann") for ixon
     #[arg(long, value_name = "EXPR")]
     pub filter: Vec<String>,
     /// The unique key, ascending or with - descending
@@ -55,7 +58,8 @@ pub struct Options {
     /// Pages in flight beside the current one
     #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u16).range(..=1000))]
     pub prefetch: u16,
-    /// The file that holds the API key or token; read again when the API refuses it
+    /// The file that holds the API key (x-api-key for JumpCloud, Authorization: Bearer for IXON);
+    /// read again when the API refuses it
     #[arg(long, value_name = "FILE", conflicts_with = "key_env")]
     pub key_file: Option<PathBuf>,
     /// The environment variable that holds the API key or token
@@ -64,7 +68,8 @@ pub struct Options {
     /// A header of every request, 'Name: value' (repeatable)
     #[arg(long, value_name = "HEADER")]
     pub header: Vec<String>,
-    /// Where to go on after a kill; needs --out
+    /// Where to go on after a kill; needs --out. Once complete, it keeps later runs from
+    /// exporting again until it is removed
     #[arg(long, value_name = "FILE", requires = "out")]
     pub checkpoint: Option<PathBuf>,
     /// How often a page is asked for at most
@@ -230,6 +235,11 @@ impl Options {
             let mut value: HeaderValue =
                 value.trim().parse().map_err(|_| wrong("the value cannot stand in a header"))?;
             value.set_sensitive(true);
+            if ["connection", "content-length", "host", "transfer-encoding"]
+                .contains(&name.as_str())
+            {
+                return Err(wrong("the client writes this header itself"));
+            }
             if self.key().is_some() && name == self.api.key_header() {
                 return Err(wrong("the key is given by --key-file or --key-env already"));
             }
@@ -238,18 +248,63 @@ impl Options {
         Ok(headers)
     }
 
-    /// Everything of the command line that must not be printed.
+    /// Everything of the command line that must not be printed, and how it looks in an address.
     pub fn secrets(&self) -> Vec<String> {
         let headers = self.headers().unwrap_or_default();
         let values = headers.iter().filter_map(|(name, value)| {
-            let value = value.to_str().ok()?;
-            let secret = match name {
-                // Without the scheme: "Bearer" is no secret.
-                &AUTHORIZATION => value.rsplit(' ').next().unwrap_or(value),
-                _ => value,
-            };
-            Some(secret.to_owned())
+            let name = name.as_str();
+            let is_secret = ["auth", "cookie", "key", "password", "secret", "token"]
+                .iter()
+                .any(|word| name.contains(word));
+            // Without the scheme: "Bearer" is no secret.
+            let value = value.to_str().ok().filter(|_| is_secret)?;
+            Some(value.rsplit(' ').next().unwrap_or(value).to_owned())
         });
-        values.chain(self.key_text()).filter(|secret| !secret.is_empty()).collect()
+        let plain: Vec<String> =
+            values.chain(self.key_text()).filter(|secret| !secret.is_empty()).collect();
+        let encoded = plain.iter().map(|secret| {
+            percent_encoding::utf8_percent_encode(secret, percent_encoding::NON_ALPHANUMERIC)
+                .to_string()
+        });
+        encoded.chain(plain.iter().cloned()).collect()
+    }
+
+    /// No two options may name one file: one would overwrite the other.
+    pub fn distinct_files(&self) -> Result<(), String> {
+        let checkpoint = self.checkpoint.as_ref();
+        let temporary = checkpoint.map(|path| CheckpointFile::at(path).temporary().to_owned());
+        let files = [
+            ("--out", self.out.as_ref()),
+            ("--report", self.report.as_ref()),
+            ("--checkpoint", checkpoint),
+            ("the checkpoint's temporary file", temporary.as_ref()),
+            ("--log", self.log.as_ref()),
+            ("--key-file", self.key_file.as_ref()),
+        ];
+        for (at, (name, path)) in files.iter().enumerate() {
+            for (other_name, other) in &files[..at] {
+                if let (Some(path), Some(other)) = (path, other)
+                    && is_same_file(path, other)
+                {
+                    return Err(format!("{name} and {other_name} are the same file"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether both paths lead to one regular file, there already or not.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let resolved = |path: &Path| {
+        path.canonicalize().or_else(|_| {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            let folder = folder.unwrap_or(Path::new(".")).canonicalize()?;
+            Ok::<_, std::io::Error>(folder.join(path.file_name().unwrap_or_default()))
+        })
+    };
+    match (resolved(one), resolved(other)) {
+        (Ok(one), Ok(other)) => one == other && !(one.exists() && !one.is_file()),
+        _ => one == other,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use pagination::scan::Rows;
@@ -22,8 +23,10 @@ pub struct Output {
 }
 
 impl Output {
-    pub fn stdout() -> Self {
-        Self::to(Box::new(io::stdout()), None)
+    /// Standard output as a file: the standard library's own handle hides some errors.
+    pub fn stdout() -> io::Result<Self> {
+        let file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+        Ok(Self::to(Box::new(file), None))
     }
 
     /// A new file, or a pipe. With a checkpoint it must be a file.
@@ -91,6 +94,10 @@ impl CheckpointFile {
         let mut temporary = path.as_os_str().to_owned();
         temporary.push(".tmp");
         Self { path: path.to_owned(), temporary: temporary.into() }
+    }
+
+    pub fn temporary(&self) -> &PathBuf {
+        &self.temporary
     }
 
     /// The checkpoint, if there is one.

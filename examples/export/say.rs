@@ -3,14 +3,17 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use pagination::Report;
 use retry_layer::Event;
 use retry_policy::{Class, Decision, Delivery};
 
+use super::ending::{Counts, Ending, Kind};
 use super::options::Options;
 
 /// Longest text of an API that is printed, in characters.
@@ -22,7 +25,31 @@ pub struct Say {
     log: Option<Mutex<File>>,
     options: Options,
     secrets: Mutex<BTreeSet<String>>,
-    retries: AtomicU64,
+    pub counters: Arc<Counters>,
+    /// How the scan went, as of its newest page.
+    scan: Mutex<Report>,
+}
+
+/// What is counted while it happens.
+#[derive(Default)]
+pub struct Counters {
+    /// The requests that were sent.
+    pub sent: AtomicU64,
+    /// The pages that were asked for, in every size.
+    pub asked: AtomicU64,
+    /// The sizes that were too large.
+    too_large: AtomicU64,
+    /// The planned waits.
+    waited_ms: AtomicU64,
+}
+
+impl Counters {
+    /// The requests that repeated another, smaller ones included.
+    fn retries(&self) -> u64 {
+        let [sent, asked, too_large] =
+            [&self.sent, &self.asked, &self.too_large].map(|count| count.load(Ordering::Relaxed));
+        sent.saturating_sub(asked.saturating_sub(too_large))
+    }
 }
 
 impl Say {
@@ -39,23 +66,17 @@ impl Say {
             ProgressBar::hidden()
         };
         let secrets = Mutex::new(options.secrets().into_iter().collect());
-        Self { bar, log: log.map(Mutex::new), options, secrets, retries: AtomicU64::new(0) }
+        let log = log.map(Mutex::new);
+        Self { bar, log, options, secrets, counters: Arc::default(), scan: Mutex::default() }
     }
 
     /// A text from outside, on one line, bounded, and without any key that was in use so far.
     pub fn clean(&self, text: &str) -> String {
         let mut secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
         secrets.extend(self.options.secrets());
-        let mut text = text.to_owned();
-        // The longest first: a key may begin with another.
-        let mut longest_first: Vec<&String> = secrets.iter().collect();
-        longest_first.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        for secret in longest_first {
-            text = text.replace(secret.as_str(), "[hidden]");
-        }
-        let line: String = text
+        let line: String = hide(text, &secrets)
             .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
+            .map(|c| if is_harmless(c) { c } else { ' ' })
             .take(LONGEST_TEXT + 1)
             .collect();
         match line.char_indices().nth(LONGEST_TEXT) {
@@ -77,12 +98,51 @@ impl Say {
         });
     }
 
-    pub fn rows(&self, rows: u64, total: Option<u64>) {
-        if let Some(total) = total {
+    /// A page is out.
+    pub fn rows(&self, scan: &Report) {
+        if let (_, Some(total)) = scan.totals() {
             self.bar.set_length(total);
         }
-        self.bar.set_position(rows);
+        self.bar.set_position(scan.rows());
         self.bar.set_message("");
+        self.scan.lock().unwrap_or_else(PoisonError::into_inner).clone_from(scan);
+    }
+
+    /// Writes the report, if one is asked for.
+    pub fn report(&self, ending: &Ending) -> std::io::Result<()> {
+        let Some(path) = &self.options.report else { return Ok(()) };
+        let scan = self.scan.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let waited = Duration::from_millis(self.counters.waited_ms.load(Ordering::Relaxed));
+        let counts = Counts {
+            requests: self.counters.sent.load(Ordering::Relaxed),
+            retries: self.counters.retries(),
+            waited: scan.waited().max(waited),
+            scan,
+        };
+        std::fs::write(path, ending.report(&counts))
+    }
+
+    /// Prints, logs and reports how the run ended.
+    pub fn end(&self, ending: &Ending, lines: &[String]) -> ExitCode {
+        self.bar.finish_and_clear();
+        for line in ending.lines().iter().chain(lines) {
+            self.line(line);
+        }
+        if ending.kind != Kind::Complete && !ending.is_logged {
+            let reason = ending.lines().join("; ");
+            self.log("error", &format!("attempt=none status=none wait=none reason=\"{reason}\""));
+        }
+        // Two options that name one file are a mistake; the report must not make it worse.
+        if self.options.distinct_files().is_err() {
+            return ending.kind.exit_code();
+        }
+        match self.report(ending) {
+            Ok(()) => ending.kind.exit_code(),
+            Err(error) => {
+                self.line(&format!("the report cannot be written: {error}"));
+                Kind::Usage.exit_code()
+            }
+        }
     }
 
     /// One attempt has ended.
@@ -112,12 +172,16 @@ impl Say {
             (None, true, _) => "no answer in time".to_owned(),
             (None, false, class) => class.map_or("answer", Class::name).to_owned(),
         };
+        let millis = wait.map_or(0, |wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        self.counters.waited_ms.fetch_add(millis, Ordering::Relaxed);
+        if matches!(event.decision, Decision::Shrink { .. }) {
+            self.counters.too_large.fetch_add(1, Ordering::Relaxed);
+        }
         let wait = wait.map_or_else(|| "none".to_owned(), |wait| format!("{}ms", wait.as_millis()));
         let level =
             if matches!(event.decision, Decision::Stop { .. }) { "error" } else { "warning" };
         if !matches!(event.decision, Decision::Stop { .. }) {
-            let retries = self.retries.fetch_add(1, Ordering::Relaxed) + 1;
-            self.bar.set_prefix(retries.to_string());
+            self.bar.set_prefix((self.counters.retries() + 1).to_string());
         }
         self.bar.set_message(format!("waiting {wait}: {what}, {next}"));
         self.log(
@@ -137,10 +201,35 @@ impl Say {
             let _ = writeln!(log, "{now} {level} {text}");
         }
     }
+}
 
-    pub fn finish(&self) {
-        self.bar.finish_and_clear();
+/// The text with every secret in it replaced, in one pass: what replaces one is not looked at again.
+fn hide(text: &str, secrets: &BTreeSet<String>) -> String {
+    let mut hidden = String::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        // The longest: a key may begin with another.
+        let secret = secrets
+            .iter()
+            .filter(|secret| rest.starts_with(*secret))
+            .max_by_key(|secret| secret.len());
+        let (shown, taken) = match secret {
+            Some(secret) => ("[hidden]", secret.len()),
+            None => {
+                let taken = rest.chars().next().map_or(1, char::len_utf8);
+                (&rest[..taken], taken)
+            }
+        };
+        hidden.push_str(shown);
+        rest = &rest[taken..];
     }
+    hidden
+}
+
+/// Whether a terminal can be sent this character: no control, and no change of writing direction.
+fn is_harmless(c: char) -> bool {
+    !c.is_control()
+        && !matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 pub fn count(number: u64) -> String {

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -16,6 +16,8 @@ use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::TokioExecutor;
 use tower::Service;
 
+use super::say::Counters;
+
 /// A hyper client that adds the user's headers and counts requests.
 #[derive(Clone)]
 pub struct Wire {
@@ -23,7 +25,7 @@ pub struct Wire {
     headers: HeaderMap,
     /// Where the embedded API listens.
     embedded: Option<Authority>,
-    sent: Arc<AtomicU64>,
+    counters: Arc<Counters>,
 }
 
 impl Wire {
@@ -31,7 +33,7 @@ impl Wire {
         is_https: bool,
         headers: HeaderMap,
         embedded: Option<Authority>,
-        sent: Arc<AtomicU64>,
+        counters: Arc<Counters>,
     ) -> Result<Self, String> {
         let builder = HttpsConnectorBuilder::new();
         // The system's certificates are read only where they are needed.
@@ -53,7 +55,7 @@ impl Wire {
             builder.with_tls_config(config).https_or_http().enable_http1().build()
         };
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        Ok(Self { client, headers, embedded, sent })
+        Ok(Self { client, headers, embedded, counters })
     }
 }
 
@@ -80,7 +82,7 @@ impl Service<Request<Full<Bytes>>> for Wire {
                 *request.uri_mut() = uri;
             }
         }
-        self.sent.fetch_add(1, Ordering::Relaxed);
+        self.counters.sent.fetch_add(1, Ordering::Relaxed);
         Box::pin(self.client.request(request))
     }
 }

@@ -51,6 +51,11 @@ pub enum NotAPage {
         /// Where and why.
         cause: String,
     },
+    /// The body is JSON of another shape.
+    OtherShape {
+        /// What was found and what was expected.
+        cause: String,
+    },
     /// The body says that it is an error.
     SaysError,
 }
@@ -63,6 +68,7 @@ impl fmt::Display for NotAPage {
             }
             Self::Lacks { part } => write!(f, "the body has no {part}"),
             Self::NotJson { cause } => write!(f, "the body is not JSON: {cause}"),
+            Self::OtherShape { cause } => write!(f, "the body has another shape: {cause}"),
             Self::SaysError => f.write_str("the body says that it is an error"),
         }
     }
@@ -72,7 +78,8 @@ impl std::error::Error for NotAPage {}
 
 impl From<serde_json::Error> for NotAPage {
     fn from(error: serde_json::Error) -> Self {
-        Self::NotJson { cause: error.to_string() }
+        let cause = error.to_string();
+        if error.is_data() { Self::OtherShape { cause } } else { Self::NotJson { cause } }
     }
 }
 
@@ -217,7 +224,8 @@ mod tests {
 
     #[test]
     fn what_is_not_json_is_told_where() {
-        for text in ["", "<html>", "[1", "[]x", "{}", "\u{feff}[]"] {
+        assert!(matches!(page("{}", Keys::Optional), Err(NotAPage::OtherShape { .. })));
+        for text in ["", "<html>", "[1", "[]x", "\u{feff}[]"] {
             assert!(matches!(page(text, Keys::Optional), Err(NotAPage::NotJson { .. })), "{text}");
         }
     }

@@ -58,6 +58,16 @@ pub enum Inconsistency {
     ReverseIgnored,
 }
 
+impl Inconsistency {
+    /// The cursor at which the pages go round in a circle.
+    pub(crate) fn cursor(&self) -> Option<&str> {
+        match self {
+            Self::CursorRepeats { cursor } | Self::PageRepeats { cursor } => Some(cursor),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Inconsistency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -28,7 +28,7 @@ use crate::dialect::Method;
 use crate::page::Page;
 use crate::query::Place;
 use crate::report::Report;
-use crate::{Checkpoint, InvalidQuery, Key, Query, Row};
+use crate::{Checkpoint, InvalidQuery, Key, Outcome, Query, Row};
 use anchored::Anchored;
 use cursor::Cursored;
 
@@ -214,10 +214,17 @@ impl Scan {
             WalkStep::Wait => Step::Wait,
             WalkStep::Failed(id) => Step::Failed { id },
             WalkStep::Done(outcome) => {
-                if outcome == crate::Outcome::Complete {
-                    let query = self.query.fingerprint();
-                    let rows = self.report.rows;
-                    self.here = Some(Checkpoint { query, rows, place: Resume::End });
+                let place = match (&outcome, &self.walk) {
+                    (Outcome::Complete, _) => Some(Resume::End),
+                    // A scan that goes on has forgotten what it saw, and would not see the circle.
+                    (Outcome::Inconsistent(why), Walk::Cursor(_)) => {
+                        why.cursor().map(|cursor| Resume::Circle { cursor: cursor.to_owned() })
+                    }
+                    _ => None,
+                };
+                if let Some(place) = place {
+                    let (query, rows) = (self.query.fingerprint(), self.report.rows);
+                    self.here = Some(Checkpoint { query, rows, place });
                 }
                 self.report.outcome = Some(outcome);
                 Step::Done
