@@ -1,4 +1,4 @@
-//! What the tests of this package share, and the README, whose program is compiled and run.
+//! What the tests of this package share.
 
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -6,11 +6,6 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 use tempfile::TempDir;
-
-/// The README's program.
-#[doc = include_str!("../README.md")]
-#[cfg(doctest)]
-pub struct Readme;
 
 /// The example `export`, built once.
 fn export_binary() -> &'static PathBuf {

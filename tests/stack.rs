@@ -227,3 +227,12 @@ async fn one_bad_row_is_an_error_of_its_own() {
     }
     assert_eq!(seen, ["good", "{\"_id\":\"b\"}", "good"]);
 }
+
+/// The README shows the function that `examples/read_all.rs` compiles and runs.
+#[test]
+fn the_readmes_program_is_the_examples() {
+    let example = include_str!("../examples/read_all.rs");
+    let start = example.find("async fn read_all").unwrap();
+    let end = example.find("#[tokio::main]").unwrap();
+    assert!(include_str!("../README.md").contains(example[start..end].trim_end()));
+}

@@ -310,7 +310,7 @@ impl Scan {
 /// What a walk needs next.
 enum WalkStep {
     Ask(Ask),
-    Done(crate::Outcome),
+    Done(Outcome),
     Failed(u64),
     Rows { rows: Vec<Row>, origin: Origin, is_last: bool },
     Wait,

@@ -38,6 +38,11 @@
 //! | [`timer`] | the clock and the waiting |
 //! | [`policy`] | the crate `retry-policy`, which decides |
 //!
+//! # Features
+//!
+//! `tokio` (default): [`timer::TokioTimer`]. `hyper-util`: knows which errors of that client mean that
+//! nothing was sent; without it they leave the fate unknown, and an unsafe request is not repeated.
+//!
 //! # Order
 //!
 //! From outside to inside: [`RetryLayer`], [`CollectLayer`], the client. The body is then read inside

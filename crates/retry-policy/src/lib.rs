@@ -21,6 +21,28 @@
 //! assert_eq!(run.attempts().count(), 2);
 //! ```
 //!
+//! A plain loop, without any layer:
+//!
+//! ```
+//! # use core::time::Duration;
+//! # use retry_policy::{Decision, Delivery, Outcome, Policy, Run, Safety};
+//! # let mut answers = [Err("refused"), Ok(7)].into_iter();
+//! # let mut call = move || answers.next().unwrap_or(Err("no more"));
+//! # fn random() -> u32 { 1 << 31 }
+//! # fn elapsed() -> Duration { Duration::ZERO }
+//! # fn sleep(_: Duration) {}
+//! let mut run = Run::new(Policy::default(), Safety::Idempotent);
+//! let answer = loop {
+//!     let answer = call();
+//!     let delivery = if answer.is_ok() { Delivery::Answered(200) } else { Delivery::Unknown };
+//!     match run.after(&Outcome::new(delivery), elapsed(), random()) {
+//!         Decision::Retry { after, .. } => sleep(after),
+//!         _ => break answer, // a success, or a reason to stop: `run.attempts()` tells
+//!     }
+//! };
+//! assert_eq!((answer, run.attempts().count()), (Ok(7), 2));
+//! ```
+//!
 //! # Map
 //!
 //! | module | what it decides |

@@ -499,11 +499,3 @@ impl Anchored {
         }
     }
 }
-
-/// The first two keys that do not follow one another.
-fn out_of_order(rows: &[Row], order: Order) -> Option<(Key, Key)> {
-    rows.windows(2).find_map(|pair| {
-        let (key, next) = (pair[0].key()?, pair[1].key()?);
-        order.compare(key, next).is_ge().then(|| (key.clone(), next.clone()))
-    })
-}

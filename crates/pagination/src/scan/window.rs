@@ -3,7 +3,7 @@
 use retry_policy::safety::Shrinkable;
 
 use super::State;
-use crate::Key;
+use crate::{Key, Order, Row};
 
 /// A page that is planned, on its way, or here.
 #[derive(Debug)]
@@ -84,6 +84,14 @@ impl Window {
             bridges: false,
         }
     }
+}
+
+/// The first two keys that do not follow one another.
+pub(super) fn out_of_order(rows: &[Row], order: Order) -> Option<(Key, Key)> {
+    rows.windows(2).find_map(|pair| {
+        let (key, next) = (pair[0].key()?, pair[1].key()?);
+        order.compare(key, next).is_ge().then(|| (key.clone(), next.clone()))
+    })
 }
 
 /// The rows of the fence's request, and of the smaller one that follows when it was too heavy.
