@@ -10,7 +10,9 @@ use std::collections::VecDeque;
 use retry_policy::safety::Shrinkable;
 
 use super::size::PageSize;
-use super::window::{Barren, FENCE_ROWS, FENCE_ROWS_AFTER_A_FAILURE, Fence, Nothing, Role, Window};
+use super::window::{
+    Barren, FENCE_ROWS, FENCE_ROWS_AFTER_A_FAILURE, Fence, Nothing, Role, Window, out_of_order,
+};
 use super::{Ask, Origin, State, WalkStep};
 use crate::page::Page;
 use crate::query::Place;
@@ -31,10 +33,6 @@ const STEPS_BACK: u32 = 200;
 const REPEATS: u32 = 2;
 /// How many pages beyond the total are looked through for hidden rows. Our choice.
 const PAGES_BEYOND: u64 = 10;
-/// How many answers in a row, from both orders in turn, must show no row and tell of none before the
-/// collection counts as empty; and after how many an API that tells of rows contradicts itself.
-const NOTHING_AT_ALL: u32 = 4;
-const NOTHING_TO_BELIEVE: u32 = 12;
 /// How often the reverse order may show nothing while the order of the scan shows rows.
 const EMPTY_FENCES: u32 = 12;
 
@@ -391,15 +389,14 @@ impl Anchored {
         }
     }
 
-    /// Neither order has shown a row in this answer.
+    /// This answer shows no row.
     fn nothing_shown(&mut self, total: Option<u64>) {
-        self.nothing.answers += 1;
-        self.nothing.says_rows |= total.is_some_and(|total| total > 0);
-        let answers = self.nothing.answers;
-        if answers >= NOTHING_AT_ALL && self.fence.empty > 1 && !self.has_seen_rows() {
-            self.end = Some(Outcome::Complete);
-        } else if answers >= NOTHING_TO_BELIEVE {
-            self.contradicts(Inconsistency::NothingShown { answers });
+        let has_seen_rows = self.has_seen_rows();
+        let answers = self.nothing.shown(total);
+        match self.nothing.believed(has_seen_rows, self.fence.empty) {
+            None => {}
+            Some(true) => self.end = Some(Outcome::Complete),
+            Some(false) => self.contradicts(Inconsistency::NothingShown { answers }),
         }
     }
 

@@ -62,12 +62,42 @@ pub(super) struct Barren {
     pub(super) steps_back: u32,
 }
 
+/// How many answers in a row, from both orders in turn, must show no row before a collection that has
+/// never shown one counts as empty.
+const NOTHING_AT_ALL: u32 = 4;
+/// The same after rows were seen, if all these answers say that there is none any more.
+const NOTHING_LEFT: u32 = 12;
+
 /// The answers without any row, in both orders, since the last one with a row.
 #[derive(Debug, Default)]
 pub(super) struct Nothing {
-    pub(super) answers: u32,
+    answers: u32,
+    /// Those that did not say that there is no row.
+    unsaid: u32,
     /// Whether one of them said that there are rows.
     pub(super) says_rows: bool,
+}
+
+impl Nothing {
+    /// Another answer without a row, with this total; how many there are now.
+    pub(super) fn shown(&mut self, total: Option<u64>) -> u32 {
+        self.answers += 1;
+        self.unsaid += u32::from(total != Some(0));
+        self.says_rows |= total.is_some_and(|total| total > 0);
+        self.answers
+    }
+
+    /// Whether there is no row, as far as can be told; `None` while it cannot.
+    pub(super) const fn believed(&self, has_seen_rows: bool, empty_fences: u32) -> Option<bool> {
+        let never_any = !has_seen_rows && !self.says_rows;
+        if never_any && self.answers >= NOTHING_AT_ALL && empty_fences > 1 {
+            return Some(true);
+        }
+        if self.answers < NOTHING_LEFT {
+            return None;
+        }
+        Some(self.unsaid == 0)
+    }
 }
 
 impl Window {
