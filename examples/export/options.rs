@@ -58,7 +58,7 @@ pub struct Options {
     /// Pages in flight beside the current one
     #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u16).range(..=1000))]
     pub prefetch: u16,
-    /// The file that holds the API key (x-api-key for JumpCloud, Authorization: Bearer for IXON);
+    /// The file that holds the API key (x-api-key for `JumpCloud`, Authorization: Bearer for IXON);
     /// read again when the API refuses it
     #[arg(long, value_name = "FILE", conflicts_with = "key_env")]
     pub key_file: Option<PathBuf>,
@@ -304,7 +304,7 @@ fn is_same_file(one: &Path, other: &Path) -> bool {
         })
     };
     match (resolved(one), resolved(other)) {
-        (Ok(one), Ok(other)) => one == other && !(one.exists() && !one.is_file()),
+        (Ok(one), Ok(other)) => one == other && (one.is_file() || !one.exists()),
         _ => one == other,
     }
 }

@@ -213,12 +213,11 @@ fn hide(text: &str, secrets: &BTreeSet<String>) -> String {
             .iter()
             .filter(|secret| rest.starts_with(*secret))
             .max_by_key(|secret| secret.len());
-        let (shown, taken) = match secret {
-            Some(secret) => ("[hidden]", secret.len()),
-            None => {
-                let taken = rest.chars().next().map_or(1, char::len_utf8);
-                (&rest[..taken], taken)
-            }
+        let (shown, taken) = if let Some(secret) = secret {
+            ("[hidden]", secret.len())
+        } else {
+            let taken = rest.chars().next().map_or(1, char::len_utf8);
+            (&rest[..taken], taken)
         };
         hidden.push_str(shown);
         rest = &rest[taken..];
