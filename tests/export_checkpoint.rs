@@ -138,7 +138,7 @@ async fn a_signal_ends_a_run_that_nobody_reads_or_answers() {
     let blocked = Export::new(&["--url", &big_server.url(), "--key-env", "TEST_KEY"]);
     for export in [waiting, blocked.env("TEST_KEY", "key")] {
         let mut child = export.command().spawn().unwrap();
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        tokio::time::sleep(Duration::from_millis(99)).await;
         let started = Instant::now();
         signal(child.id(), "INT");
         let status = tokio::task::block_in_place(|| child.wait().unwrap());

@@ -132,14 +132,14 @@ impl Budget {
     }
 
     /// A request succeeded: it earns a part of a token; with [`WhenEmpty::Shed`] a success on a
-    /// retry gets that retry's token back.
-    pub fn succeeded(&self, after_a_retry: bool) {
+    /// retry that took a token gets it back.
+    pub fn succeeded(&self, took_token: bool) {
         if self.tokens.load(Ordering::Relaxed) >= self.capacity {
             return; // The common case: nothing failed, nothing is written.
         }
         self.probe_at.store(0, Ordering::Relaxed);
         self.probe_after.store(FIRST_PROBE_MS, Ordering::Relaxed);
-        let refund = after_a_retry && matches!(self.when_empty, WhenEmpty::Shed);
+        let refund = took_token && matches!(self.when_empty, WhenEmpty::Shed);
         self.add(if refund { TOKEN } else { self.earns });
     }
 

@@ -58,6 +58,7 @@ pin_project! {
         began: <W::Timer as Timer>::Instant,
         answer: Option<Result<S::Response, S::Error>>,
         permit: Permit,
+        took_token: bool,
         shared: Arc<Shared<W>>,
     }
 }
@@ -90,8 +91,9 @@ enum Then {
 struct Permit(Option<Arc<Budget>>);
 
 impl Permit {
-    fn spend(&mut self) {
-        self.0 = None;
+    /// The retry is sent; whether it had taken a token.
+    fn spend(&mut self) -> bool {
+        self.0.take().is_some()
     }
 }
 
@@ -133,6 +135,7 @@ where
             began,
             answer: None,
             permit: Permit(None),
+            took_token: false,
             shared,
         }
     }
@@ -275,7 +278,7 @@ where
             decision => decision,
         };
         if let (Decision::Return, Some(budget)) = (decision, &shared.config.budget) {
-            budget.succeeded(this.run.attempts().count() > 1);
+            budget.succeeded(*this.took_token);
         }
         if let Some(record) = this.head.extensions.get::<Record>() {
             record.set(*this.run.attempts());
@@ -336,7 +339,7 @@ where
         let mut this = self.project();
         let body = this.next_body.take().expect("a request is sent again with the body at hand");
         *this.answer = None;
-        this.permit.spend();
+        *this.took_token |= this.permit.spend();
         let (request, generation) = attempt(this.shared, this.head, body);
         *this.generation = generation;
         let elapsed = this.shared.strategies.timer().since(*this.began);

@@ -252,7 +252,10 @@ async fn a_401_is_answered_with_a_fresh_key_at_once_and_only_once() {
     let key = Credential::api_key(Key::file(&path)).unwrap();
     std::fs::write(&path, "new").unwrap();
     let (calls, service) = scripted(&[Status(401), Status(401)]);
-    let layer = RetryLayer::new(policy(5).build().unwrap()).credential(key);
+    let budget = Arc::new(Budget::shed());
+    budget.take(Duration::ZERO).unwrap();
+    let layer = RetryLayer::new(policy(5).build().unwrap()).budget(Arc::clone(&budget));
+    let layer = layer.credential(key);
     let response = layer.layer(service).oneshot(post()).await.unwrap();
     std::fs::remove_file(&path).unwrap();
     assert_eq!(response.status(), 401);
@@ -260,6 +263,12 @@ async fn a_401_is_answered_with_a_fresh_key_at_once_and_only_once() {
     let keys: Vec<_> = calls.lock().unwrap().iter().map(|(_, _, key)| key.clone()).collect();
     assert_eq!(keys, [Some("old".to_owned()), Some("new".to_owned())]);
     assert_eq!(times(&calls), [0, 0]);
+    // A success after a refresh took no token, so it gets none back.
+    std::fs::write(&path, "newer").unwrap();
+    let (_, service) = scripted(&[Status(401)]);
+    let response = layer.layer(service).oneshot(post()).await.unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!((response.status().as_u16(), budget.tokens()), (200, 9));
 }
 
 #[tokio::test(start_paused = true)]
