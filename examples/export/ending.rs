@@ -154,6 +154,9 @@ impl Ending {
                 Error::NotAPage { .. } => {
                     "check that --url is a list of the API that --api names".into()
                 }
+                Error::Status { location: Some(_), .. } => {
+                    "if the API has moved, name its new address with --url".into()
+                }
                 _ => policy.profile().advice(delivery, &body).to_owned(),
             }),
         }

@@ -248,7 +248,7 @@ impl Options {
         Ok(headers)
     }
 
-    /// Everything of the command line that must not be printed, and how it looks in an address.
+    /// Everything of the command line that must not be printed.
     pub fn secrets(&self) -> Vec<String> {
         let headers = self.headers().unwrap_or_default();
         let values = headers.iter().filter_map(|(name, value)| {
@@ -260,13 +260,7 @@ impl Options {
             let value = value.to_str().ok().filter(|_| is_secret)?;
             Some(value.rsplit(' ').next().unwrap_or(value).to_owned())
         });
-        let plain: Vec<String> =
-            values.chain(self.key_text()).filter(|secret| !secret.is_empty()).collect();
-        let encoded = plain.iter().map(|secret| {
-            percent_encoding::utf8_percent_encode(secret, percent_encoding::NON_ALPHANUMERIC)
-                .to_string()
-        });
-        encoded.chain(plain.iter().cloned()).collect()
+        values.chain(self.key_text()).filter(|secret| !secret.is_empty()).collect()
     }
 
     /// No two options may name one file: one would overwrite the other.

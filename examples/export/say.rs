@@ -207,22 +207,27 @@ impl Say {
 fn hide(text: &str, secrets: &BTreeSet<String>) -> String {
     let mut hidden = String::new();
     let mut rest = text;
-    while !rest.is_empty() {
+    while let Some(next) = rest.chars().next() {
         // The longest: a key may begin with another.
-        let secret = secrets
-            .iter()
-            .filter(|secret| rest.starts_with(*secret))
-            .max_by_key(|secret| secret.len());
-        let (shown, taken) = if let Some(secret) = secret {
-            ("[hidden]", secret.len())
-        } else {
-            let taken = rest.chars().next().map_or(1, char::len_utf8);
-            (&rest[..taken], taken)
-        };
-        hidden.push_str(shown);
+        let secret = secrets.iter().filter_map(|secret| length_of(secret, rest)).max();
+        let taken = secret.unwrap_or(next.len_utf8());
+        hidden.push_str(if secret.is_some() { "[hidden]" } else { &rest[..taken] });
         rest = &rest[taken..];
     }
     hidden
+}
+
+/// The length of the secret at the beginning of a text, where any of its bytes may be percent-encoded.
+fn length_of(secret: &str, text: &str) -> Option<usize> {
+    let text = text.as_bytes();
+    secret.bytes().try_fold(0, |at, byte| {
+        if text.get(at) == Some(&byte) {
+            return Some(at + 1);
+        }
+        let [b'%', high, low] = *text.get(at..at + 3)? else { return None };
+        let digit = |hex: u8| char::from(hex).to_digit(16);
+        (digit(high)? * 16 + digit(low)? == u32::from(byte)).then_some(at + 3)
+    })
 }
 
 /// Whether a terminal can be sent this character: no control, and no change of writing direction.

@@ -313,7 +313,7 @@ fn bursts_before_the_scan_push_it_back_again_and_again_and_hide_nothing() {
             let query = if descending { query.sort("-_id").unwrap() } else { query };
             let mut model = Model::new(1_000);
             let write = |model: &mut Model, request: usize| {
-                if (1..25).contains(&request) && request.is_multiple_of(every) {
+                if (1..25).contains(&request) && request % every == 0 {
                     let rank = if descending { model.rows.len() } else { 0 };
                     model.write(Write::Insert { rank, burst });
                 }
