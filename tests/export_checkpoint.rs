@@ -108,7 +108,14 @@ async fn a_signal_ends_it_soon_and_leaves_a_valid_checkpoint() {
         let (api, server) = serve(Api::JumpCloudV1, 600).await;
         let export = export(Api::JumpCloudV1, &server);
         let child = export.command().spawn().unwrap();
-        tokio::time::sleep(Duration::from_millis(90)).await;
+        // Once the first rows are out, and long before the last.
+        let is_begun = || std::fs::metadata(export.path("checkpoint")).is_ok();
+        for _ in 0..500 {
+            if is_begun() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         let started = Instant::now();
         signal(child.id(), name);
         let output = tokio::task::block_in_place(|| child.wait_with_output().unwrap());
