@@ -14,7 +14,9 @@ fn decide(c: &mut Criterion) {
     for (name, status) in [("success", 200), ("a retry", 503)] {
         let outcome = Outcome::new(Delivery::Answered(status));
         c.bench_function(name, |b| {
-            b.iter(|| black_box(run).after(black_box(&outcome), elapsed, black_box(1 << 31)));
+            b.iter(|| {
+                black_box(run.clone()).after(black_box(&outcome), elapsed, black_box(1 << 31))
+            });
         });
     }
 }

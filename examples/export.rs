@@ -323,7 +323,9 @@ impl Embedded {
         if options.key().is_none() {
             let path = key_file.path().to_owned();
             builder = builder.rotate_key(5, "embedded-key-2").on_rotation(move |key| {
-                let _ = std::fs::write(&path, key);
+                // Moved into place: a file that is written over is empty for a moment.
+                let next = path.with_extension("next");
+                let _ = std::fs::write(&next, key).and_then(|()| std::fs::rename(&next, &path));
             });
         }
         let api = builder.build();

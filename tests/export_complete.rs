@@ -252,8 +252,13 @@ async fn a_rotated_key_is_read_again_from_its_file() {
         let builder = SimulatedApi::builder(name).rows(1_500).key("first-key");
         let builder = builder.rotate_key(2, "second-key").rotate_key(9, "third-key");
         let file = Arc::clone(&path);
-        let builder =
-            builder.on_rotation(move |key| std::fs::write(&*file.lock().unwrap(), key).unwrap());
+        let builder = builder.on_rotation(move |key| {
+            // Moved into place: a file that is written over is empty for a moment.
+            let path = file.lock().unwrap();
+            let next = format!("{path}.next");
+            std::fs::write(&next, key).unwrap();
+            std::fs::rename(&next, &*path).unwrap();
+        });
         let (api, server) = serve(builder).await;
         let arguments = ["--api", api_name, "--url", &server.url(), "--page-size", "100"];
         let export = Export::new(&arguments);

@@ -7,6 +7,7 @@ use http::StatusCode;
 use pagination::{Error, Outcome, Report};
 use retry_layer::BoxError;
 use retry_layer::collect::CollectError;
+use retry_policy::profile::Answer;
 use retry_policy::{Class, Delivery, Policy, StopReason, Stopped};
 use serde_json::json;
 
@@ -157,7 +158,16 @@ impl Ending {
                 Error::Status { location: Some(_), .. } => {
                     "if the API has moved, name its new address with --url".into()
                 }
-                _ => policy.profile().advice(delivery, &body).to_owned(),
+                _ => {
+                    let profile = policy.profile();
+                    let outcome = match delivery {
+                        Delivery::Answered(status) => {
+                            profile.outcome(&Answer::new(status).body(&body))
+                        }
+                        other => retry_policy::Outcome::new(other),
+                    };
+                    profile.advice(&outcome).to_owned()
+                }
             }),
         }
     }

@@ -127,7 +127,7 @@ impl ApiName {
         }
     }
 
-    pub const fn profile(self) -> Profile {
+    pub const fn profile(self) -> &'static Profile {
         match self {
             Self::JumpcloudV1 | Self::JumpcloudV2 => profile::JUMPCLOUD,
             Self::Ixon => profile::IXON,
@@ -192,14 +192,13 @@ impl Options {
         let backoff = Backoff::exponential(self.base_delay, Duration::MAX)
             .map_err(|error| format!("--base-delay: {error}"))?;
         let steps = NonZeroU32::MIN.saturating_add(backoff.steps());
-        Policy::builder()
+        Policy::of(self.api.profile())
             .max_attempts(self.max_attempts.min(steps))
             .backoff(backoff)
             .throttled(backoff)
             .jitter(Jitter::Rising)
             .deadline(self.deadline)
             .longest_hint(self.deadline)
-            .profile(self.api.profile())
             .build()
             .map_err(|error| error.to_string())
     }

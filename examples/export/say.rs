@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use pagination::Report;
 use retry_layer::Event;
+use retry_policy::hint::Source;
 use retry_policy::{Class, Decision, Delivery};
 
 use super::ending::{Counts, Ending, Kind};
@@ -153,8 +154,11 @@ impl Say {
                 self.remember_key();
                 ("the key is read again".to_owned(), None)
             }
-            Decision::Retry { after, asked_by_server } => {
-                let who = if asked_by_server { "the API asks to wait" } else { "again" };
+            Decision::Retry { after, source } => {
+                let who = match source {
+                    Source::Backoff => "again",
+                    Source::Header(_) => "the API asks to wait",
+                };
                 (who.to_owned(), Some(after))
             }
             Decision::Shrink { after, .. } => {

@@ -3,12 +3,15 @@
 use core::fmt;
 use core::time::Duration;
 
-use crate::Delivery;
+use crate::hint::Source;
+use crate::{Class, Delivery};
 
 /// Why a request is not sent again although it did not succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StopReason {
+    /// The server asks not to retry.
+    AskedToStop,
     /// As many attempts as allowed were made.
     Attempts,
     /// The request's body was not kept, so it cannot be sent a second time.
@@ -22,6 +25,8 @@ pub enum StopReason {
         /// The wait that would have come next.
         wait: Duration,
     },
+    /// The caller forbids a second sending ([`Forbidden`](crate::safety::Forbidden)).
+    Forbidden,
     /// The server asks for a longer wait than is allowed.
     HintTooLong {
         /// The wait that the server asked for.
@@ -42,6 +47,7 @@ pub enum StopReason {
 impl fmt::Display for StopReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::AskedToStop => f.write_str("the server asks not to retry"),
             Self::Attempts => f.write_str("all attempts are used"),
             Self::BodyNotKept => f.write_str("the body was not kept for a second sending"),
             Self::Budget => f.write_str("the retry budget is empty"),
@@ -49,6 +55,7 @@ impl fmt::Display for StopReason {
             Self::Deadline { wait } => {
                 write!(f, "the deadline leaves no room for a wait of {}", Seconds(*wait))
             }
+            Self::Forbidden => f.write_str("the caller forbids a second sending"),
             Self::HintTooLong { asked, allowed } => write!(
                 f,
                 "the server asks to wait {}, longer than the {} that are allowed",
@@ -95,8 +102,9 @@ fn alloc_free_fraction(millis: u32) -> [Option<u32>; 3] {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt {
     delivery: Delivery,
+    class: Option<Class>,
     waited: Duration,
-    asked_by_server: bool,
+    source: Source,
 }
 
 impl Attempt {
@@ -106,21 +114,27 @@ impl Attempt {
         self.delivery
     }
 
+    /// The kind of failure it was; `None` for a success.
+    #[must_use]
+    pub const fn class(&self) -> Option<Class> {
+        self.class
+    }
+
     /// The wait that followed it; zero after the last one.
     #[must_use]
     pub const fn waited(&self) -> Duration {
         self.waited
     }
 
-    /// Whether the server asked for that wait.
+    /// Who decided how long that wait was.
     #[must_use]
-    pub const fn asked_by_server(&self) -> bool {
-        self.asked_by_server
+    pub const fn source(&self) -> Source {
+        self.source
     }
 }
 
 /// How many of the newest attempts are remembered one by one. Our choice: more than twice the
-/// default number of attempts, and the whole record stays below 300 bytes.
+/// default number of attempts, and the whole record stays below 450 bytes.
 const REMEMBERED: usize = 8;
 
 /// What happened to a request: its attempts, their waits and why it stopped.
@@ -158,16 +172,17 @@ impl Attempts {
     pub fn of<B>(response: &http::Response<B>) -> Self {
         response.extensions().get().copied().unwrap_or_else(|| {
             let mut once = Self::NONE;
-            once.push(Delivery::Answered(response.status().as_u16()), Duration::ZERO);
+            let delivery = Delivery::Answered(response.status().as_u16());
+            once.push(delivery, Class::of(delivery), Duration::ZERO);
             once
         })
     }
 
-    pub(crate) fn push(&mut self, delivery: Delivery, elapsed: Duration) {
+    pub(crate) fn push(&mut self, delivery: Delivery, class: Option<Class>, elapsed: Duration) {
         if let Some(Some(earlier)) = self.newest.iter().rev().find(|slot| slot.is_some()) {
             self.may_have_been_applied |= earlier.delivery.may_have_been_applied();
         }
-        let attempt = Attempt { delivery, waited: Duration::ZERO, asked_by_server: false };
+        let attempt = Attempt { delivery, class, waited: Duration::ZERO, source: Source::Backoff };
         if let Some(free) = self.newest.iter_mut().find(|slot| slot.is_none()) {
             *free = Some(attempt);
         } else {
@@ -180,10 +195,10 @@ impl Attempts {
         self.elapsed = elapsed;
     }
 
-    pub(crate) fn wait(&mut self, wait: Duration, asked_by_server: bool) {
+    pub(crate) fn wait(&mut self, wait: Duration, source: Source) {
         if let Some(last) = self.newest.iter_mut().rev().flatten().next() {
             last.waited = wait;
-            last.asked_by_server = asked_by_server;
+            last.source = source;
         }
         self.last_wait = wait;
         self.total_wait = self.total_wait.saturating_add(wait);
@@ -272,7 +287,10 @@ impl fmt::Display for Attempts {
                 Delivery::Answered(status) => write!(f, "{status}")?,
             }
             if !attempt.waited.is_zero() {
-                let how = if attempt.asked_by_server { "server asked for" } else { "waited" };
+                let how = match attempt.source {
+                    Source::Backoff => "waited",
+                    Source::Header(_) => "server asked for",
+                };
                 write!(f, " ({how} {})", Seconds(attempt.waited))?;
             }
         }
@@ -358,9 +376,10 @@ mod tests {
     fn tried(outcomes: &[(Delivery, u64, bool)]) -> Attempts {
         let mut attempts = Attempts::NONE;
         for &(delivery, wait_ms, asked) in outcomes {
-            attempts.push(delivery, Duration::ZERO);
+            attempts.push(delivery, Class::of(delivery), Duration::ZERO);
             if wait_ms > 0 {
-                attempts.wait(Duration::from_millis(wait_ms), asked);
+                let source = if asked { Source::Header("retry-after") } else { Source::Backoff };
+                attempts.wait(Duration::from_millis(wait_ms), source);
             }
         }
         attempts
@@ -405,6 +424,11 @@ mod tests {
         assert_eq!(attempts.count(), 10);
         let kept: Vec<_> = attempts.iter().map(Attempt::delivery).collect();
         assert_eq!(kept, (502..510).map(Delivery::Answered).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_record_stays_small() {
+        assert!(size_of::<Attempts>() <= 450, "{}", size_of::<Attempts>());
     }
 
     #[test]

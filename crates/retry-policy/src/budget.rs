@@ -1,8 +1,29 @@
 //! How much extra load the retries of all requests together may add.
 //!
-//! A token bucket: a retry takes a token, a success earns a part of one. While everything fails,
-//! nothing is earned and the retries end with the reserve. One bucket is shared by all clones of a
-//! client. Amounts are kept in thousandths of a token, in one atomic number.
+//! A token bucket: a retry takes tokens, a success earns some. While everything fails, nothing is earned
+//! and the retries end with the reserve. One bucket is shared by all clones of a client. Amounts are
+//! kept in thousandths of a token, in one atomic number of 32 bits.
+//!
+//! # The guarantee
+//!
+//! For [`shed`](Budget::shed), [`pace`](Budget::pace) and [`strict`](Budget::strict), whatever the threads do:
+//!
+//! > retries ≤ reserve + ratio × successes + given back + probes
+//!
+//! *Given back* are the retries that were never sent, and when shedding the retries that succeeded; a probe
+//! is a retry while the bucket is empty, of which there are at most 8 + t / 120 s in a time t without
+//! a success. So at total failure the load of any number of requests tends to 1.
+//!
+//! # Presets
+//!
+//! | | reserve | a retry costs | a success earns | else |
+//! | --- | --- | --- | --- | --- |
+//! | [`shed`](Budget::shed) | 10 | 1 | 10 %, and a retry that succeeds gets its token back | probes |
+//! | [`pace`](Budget::pace) | 10 | 1 | 30 % | probes |
+//! | [`strict`](Budget::strict) | 10, starting with none | 1 | 10 %, as `shed` | probes |
+//! | [`aws`](Budget::aws) | 500 | 14, throttled 5 | 1, or the cost of the last retry | |
+//! | [`grpc`](Budget::grpc) | as stated | 1, each failure | as stated | retries only above half |
+//! | [`finagle`](Budget::finagle) | 100 | 1 | nothing; each request 20 % | all expires in 10 s |
 //!
 //! # Numbers
 //!
@@ -11,18 +32,29 @@
 //! | reserve | 10 tokens | 1 to 4,000,000 | gRPC's `maxTokens` (proposal A6) |
 //! | a success earns, shedding | 10 % of a token | 0 to 100 % | the retry ratio of the SRE book, chapter 21 |
 //! | a success earns, pacing | 30 % of a token | 0 to 100 % | our choice: the best of a model of metastable collapse |
-//! | probe while empty | after 1 s, then 2, 4, … 120 s | | our choice: a breaker's half-open probe |
+//! | probe while empty | after 1 s, then 2, 4, … 64, 120 s | | our choice: a breaker's half-open probe |
+//!
+//! # Time, randomness
+//!
+//! `now` is read from any monotonic clock that all callers share. It is only looked at while the bucket is
+//! empty, and by Finagle's preset.
+
+mod window;
 
 use core::fmt;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use core::time::Duration;
+
+use crate::ratio::Ratio;
+use crate::{Class, Decision, StopReason};
+use window::Window;
 
 /// One token, in thousandths.
 const TOKEN: u32 = 1000;
-/// The first probe of an empty bucket.
-const FIRST_PROBE_MS: u64 = 1_000;
-/// The longest time between two probes.
-const LAST_PROBE_MS: u64 = 120_000;
+/// The most tokens of a bucket: their thousandths still fit into 32 bits.
+const MOST_TOKENS: u32 = 4_000_000;
+/// Where Finagle's preset has its zero, because what expires may have been spent.
+const FINAGLE_ZERO: u32 = 1 << 31;
 
 /// What a request does when the bucket is empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,26 +70,42 @@ pub enum WhenEmpty {
 ///
 /// ```
 /// use core::time::Duration;
-/// use retry_policy::Budget;
+/// use retry_policy::{Budget, Class};
 ///
 /// let budget = Budget::shed();
 /// let now = Duration::ZERO;
-/// assert_eq!((0..20).filter(|_| budget.take(now).is_ok()).count(), 10);
+/// assert_eq!((0..20).filter(|_| budget.take(Class::Server, now).is_ok()).count(), 10);
 /// ```
 ///
 /// # Never starves
 ///
 /// A caller that sends one request at a time has no other requests to earn from. So an empty bucket
-/// also grants one token a second after it was found empty, then after 2, 4, … 120 s. A success
+/// also grants one retry a second after it was found empty, then after 2, 4, … 120 s. A success
 /// begins that anew.
 pub struct Budget {
     tokens: AtomicU32,
-    /// When the next probe is granted, in ms of the caller's clock, plus one; zero when unset.
-    probe_at: AtomicU64,
-    /// The time from the last probe to the next.
-    probe_after: AtomicU64,
+    probe: Probe,
+    window: Option<Window>,
+    terms: Terms,
+}
+
+/// What is paid and earned, in thousandths of a token. A bucket holds `zero` to `capacity`.
+#[derive(Clone, Copy)]
+struct Terms {
     capacity: u32,
-    earns: u32,
+    zero: u32,
+    /// What a new bucket holds.
+    start: u32,
+    cost: u32,
+    throttled_cost: u32,
+    /// What every request earns when it begins.
+    request: u32,
+    success: u32,
+    /// Whether a retry that succeeds gets back what it took.
+    gives_back: bool,
+    /// Whether every failure pays, and retries are made above half the capacity only.
+    charges_failures: bool,
+    probes: bool,
     when_empty: WhenEmpty,
 }
 
@@ -65,100 +113,254 @@ impl Budget {
     /// The budget of a caller who waits for the answer: an empty bucket ends the retries.
     #[must_use]
     pub const fn shed() -> Self {
-        Self::holding(10, 10, WhenEmpty::Shed)
+        Self::on(SHED)
     }
 
     /// The budget of a job that must finish: an empty bucket is waited for.
     #[must_use]
     pub const fn pace() -> Self {
-        Self::holding(10, 30, WhenEmpty::Pace)
+        Self::on(Terms {
+            success: TOKEN.saturating_mul(3) / 10,
+            gives_back: false,
+            when_empty: WhenEmpty::Pace,
+            ..SHED
+        })
     }
 
-    const fn holding(reserve: u16, percent: u16, when_empty: WhenEmpty) -> Self {
-        let capacity = (reserve as u32).saturating_mul(TOKEN);
-        Self {
-            tokens: AtomicU32::new(capacity),
-            probe_at: AtomicU64::new(0),
-            probe_after: AtomicU64::new(FIRST_PROBE_MS),
-            capacity,
-            earns: (percent as u32).saturating_mul(TOKEN / 100),
-            when_empty,
-        }
+    /// As [`shed`](Self::shed), but starting empty: what a client may add it has earned before, so that
+    /// many short-lived clients add no more than one long-lived one.
+    #[must_use]
+    pub const fn strict() -> Self {
+        Self::on(Terms { start: 0, ..SHED })
     }
 
-    /// Takes the token of one retry.
+    /// As the standard mode of AWS's clients (2026).
+    #[must_use]
+    pub const fn aws() -> Self {
+        Self::on(Terms {
+            capacity: TOKEN.saturating_mul(500),
+            start: TOKEN.saturating_mul(500),
+            cost: TOKEN.saturating_mul(14),
+            throttled_cost: TOKEN.saturating_mul(5),
+            success: TOKEN,
+            probes: false,
+            ..SHED
+        })
+    }
+
+    /// As gRPC's retry throttling (proposal A6): `maxTokens` up to 1,000, and `tokenRatio`.
     ///
     /// # Errors
     ///
-    /// The time at which an empty bucket will grant a probe, on the clock that `now` is read from.
-    pub fn take(&self, now: Duration) -> Result<(), Duration> {
-        let step = |tokens: u32| tokens.checked_sub(TOKEN);
-        if self.tokens.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step).is_ok() {
-            return Ok(());
+    /// [`InvalidBudget`] if there are no tokens or more than 1,000.
+    pub const fn grpc(max_tokens: u16, ratio: Ratio) -> Result<Self, InvalidBudget> {
+        if max_tokens == 0 || max_tokens > 1_000 {
+            return Err(InvalidBudget { tokens: max_tokens as u32, most: 1_000 });
         }
-        let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
-        let probe_at = self.probe_at.load(Ordering::Relaxed);
-        if probe_at == 0 || probe_at > now_ms {
-            let first = now_ms.saturating_add(FIRST_PROBE_MS);
-            let at = if probe_at == 0 {
-                match self.swap_probe(0, first) {
-                    Ok(()) => first,
-                    Err(already) => already,
-                }
-            } else {
-                probe_at
-            };
-            return Err(Duration::from_millis(at.saturating_sub(1)));
+        Ok(Self::on(Terms {
+            capacity: TOKEN.saturating_mul(max_tokens as u32),
+            start: TOKEN.saturating_mul(max_tokens as u32),
+            success: ratio.thousandths() as u32,
+            gives_back: false,
+            charges_failures: true,
+            probes: false,
+            ..SHED
+        }))
+    }
+
+    /// As Finagle's default retry budget: 20 % of the requests of the last 10 s and 10 retries a second,
+    /// in seconds that are counted as a whole.
+    #[must_use]
+    pub const fn finagle() -> Self {
+        let budget = Self::on(Terms {
+            capacity: u32::MAX,
+            zero: FINAGLE_ZERO,
+            start: FINAGLE_ZERO.saturating_add(TOKEN.saturating_mul(100)),
+            request: TOKEN / 5,
+            success: 0,
+            gives_back: false,
+            probes: false,
+            ..SHED
+        });
+        Self { window: Some(Window::new()), ..budget }
+    }
+
+    const fn on(terms: Terms) -> Self {
+        Self { tokens: AtomicU32::new(terms.start), probe: Probe::new(), window: None, terms }
+    }
+
+    /// This budget, new, with room for so many tokens; it starts with as many, or with none if strict.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidBudget`] if there are no tokens or more than 4,000,000.
+    pub const fn with_reserve(self, tokens: u32) -> Result<Self, InvalidBudget> {
+        if tokens == 0 || tokens > MOST_TOKENS {
+            return Err(InvalidBudget { tokens, most: MOST_TOKENS });
         }
-        let after = self.probe_after.load(Ordering::Relaxed).saturating_mul(2).min(LAST_PROBE_MS);
-        // Whoever moves the time on has the probe.
-        match self.swap_probe(probe_at, now_ms.saturating_add(after)) {
-            Ok(()) => {
-                self.probe_after.store(after, Ordering::Relaxed);
-                Ok(())
+        let amount = tokens.saturating_mul(TOKEN);
+        let Terms { zero, start, .. } = self.terms;
+        let terms = if self.window.is_some() {
+            Terms { start: zero.saturating_add(amount), ..self.terms }
+        } else {
+            Terms {
+                capacity: amount,
+                start: if start == zero { zero } else { amount },
+                ..self.terms
             }
-            Err(at) => Err(Duration::from_millis(at.saturating_sub(1))),
+        };
+        let window = if self.window.is_some() { Some(Window::new()) } else { None };
+        Ok(Self { window, ..Self::on(terms) })
+    }
+
+    /// This budget, new, where a success (with Finagle's preset a request) earns this share of a token.
+    #[must_use]
+    pub const fn with_ratio(self, ratio: Ratio) -> Self {
+        let earned = ratio.thousandths() as u32;
+        let mut budget = self;
+        if budget.window.is_some() {
+            budget.terms.request = earned;
+        } else {
+            budget.terms.success = earned;
+        }
+        budget
+    }
+
+    /// A request begins. Only Finagle's preset asks for the time.
+    pub fn begin(&self, now: impl FnOnce() -> Duration) {
+        if let Some(window) = &self.window {
+            window.move_to(now(), &self.tokens);
+            window.earned(self.terms.request);
+            self.add(self.terms.request);
         }
     }
 
-    fn swap_probe(&self, from: u64, to: u64) -> Result<(), u64> {
-        let order = Ordering::Relaxed;
-        self.probe_at.compare_exchange(from, to, order, order).map(|_| ())
-    }
-
-    /// Gives back the token of a retry that was never sent.
-    pub fn refund(&self) {
-        self.add(TOKEN);
-    }
-
-    /// A request succeeded: it earns a part of a token; with [`WhenEmpty::Shed`] a success on a
-    /// retry that took a token gets it back.
-    pub fn succeeded(&self, took_token: bool) {
-        if self.tokens.load(Ordering::Relaxed) >= self.capacity {
-            return; // The common case: nothing failed, nothing is written.
+    /// Takes the tokens of one retry after a failure of this class.
+    ///
+    /// # Errors
+    ///
+    /// [`Empty`] if there are too few.
+    pub fn take(&self, class: Class, now: Duration) -> Result<Token, Empty> {
+        let Terms { capacity, zero, cost, throttled_cost, .. } = self.terms;
+        let cost = if matches!(class, Class::Throttled) { throttled_cost } else { cost };
+        if self.terms.charges_failures {
+            let before = self.change(|tokens| Some(tokens.saturating_sub(cost)));
+            let left = before.unwrap_or(0).saturating_sub(cost);
+            return if left > capacity / 2 { Ok(Token(0)) } else { Err(Empty { until: None }) };
         }
-        self.probe_at.store(0, Ordering::Relaxed);
-        self.probe_after.store(FIRST_PROBE_MS, Ordering::Relaxed);
-        let refund = took_token && matches!(self.when_empty, WhenEmpty::Shed);
-        self.add(if refund { TOKEN } else { self.earns });
+        if let Some(window) = &self.window {
+            window.move_to(now, &self.tokens);
+        }
+        if self.change(|tokens| tokens.checked_sub(cost).filter(|&left| left >= zero)).is_some() {
+            if let Some(window) = &self.window {
+                window.taken(cost);
+            }
+            return Ok(Token(cost));
+        }
+        if !self.terms.probes {
+            return Err(Empty { until: None });
+        }
+        match self.probe.take(now) {
+            Ok(()) => Ok(Token(0)),
+            Err(until) => Err(Empty { until: Some(until) }),
+        }
+    }
+
+    /// Gives back the tokens of a retry that was never sent.
+    #[allow(clippy::needless_pass_by_value, reason = "a token is given back once")]
+    pub fn refund(&self, token: Token) {
+        if let Some(window) = &self.window {
+            window.earned(token.0);
+        }
+        self.add(token.0);
+    }
+
+    /// A request has ended like this; `last` is what its last retry took, if it had one.
+    ///
+    /// A success earns; other ends pay nothing, except that with gRPC's preset every temporary failure
+    /// does. A [`Decision`] to go on is no end: nothing happens.
+    #[inline]
+    pub fn end(&self, decision: Decision, last: Option<Token>) {
+        match decision {
+            Decision::Return => self.succeed(last),
+            Decision::Stop { reason }
+                if self.terms.charges_failures && reason.is_of_the_moment() =>
+            {
+                self.change(|tokens| Some(tokens.saturating_sub(self.terms.cost)));
+            }
+            _ => {}
+        }
+    }
+
+    #[inline]
+    #[allow(clippy::needless_pass_by_value, reason = "a token is given back once")]
+    fn succeed(&self, last: Option<Token>) {
+        // The common case: nothing failed, nothing is written.
+        if self.tokens.load(Relaxed) >= self.terms.capacity {
+            return;
+        }
+        self.probe.reset();
+        match last {
+            Some(Token(taken)) if self.terms.gives_back && taken > 0 => self.add(taken),
+            _ => self.add(self.terms.success),
+        }
     }
 
     fn add(&self, amount: u32) {
-        let step = |tokens: u32| Some(tokens.saturating_add(amount).min(self.capacity));
-        // The closure never refuses.
-        let _ = self.tokens.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step);
+        if amount > 0 {
+            self.change(|tokens| Some(tokens.saturating_add(amount).min(self.terms.capacity)));
+        }
+    }
+
+    /// One atomic step; what was there before, unless the step refuses.
+    fn change(&self, step: impl FnMut(u32) -> Option<u32>) -> Option<u32> {
+        self.tokens.fetch_update(Relaxed, Relaxed, step).ok()
     }
 
     /// What a request does when the bucket is empty.
     #[must_use]
     pub const fn when_empty(&self) -> WhenEmpty {
-        self.when_empty
+        self.terms.when_empty
     }
 
     /// The whole tokens that are left.
     #[must_use]
     pub fn tokens(&self) -> u32 {
-        self.tokens.load(Ordering::Relaxed) / TOKEN
+        self.thousandths() / TOKEN
+    }
+
+    /// What is left, in thousandths of a token.
+    #[must_use]
+    pub fn thousandths(&self) -> u32 {
+        self.tokens.load(Relaxed).saturating_sub(self.terms.zero)
+    }
+}
+
+const SHED: Terms = Terms {
+    capacity: TOKEN.saturating_mul(10),
+    zero: 0,
+    start: TOKEN.saturating_mul(10),
+    cost: TOKEN,
+    throttled_cost: TOKEN,
+    request: 0,
+    success: TOKEN / 10,
+    gives_back: true,
+    charges_failures: false,
+    probes: true,
+    when_empty: WhenEmpty::Shed,
+};
+
+impl StopReason {
+    /// Whether the request might have succeeded at another moment.
+    const fn is_of_the_moment(self) -> bool {
+        matches!(
+            self,
+            Self::AskedToStop
+                | Self::Attempts
+                | Self::Deadline { .. }
+                | Self::HintTooLong { .. }
+                | Self::ScheduleEnded
+        )
     }
 }
 
@@ -166,75 +368,92 @@ impl fmt::Debug for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Budget")
             .field("tokens", &self.tokens())
-            .field("when_empty", &self.when_empty)
+            .field("when_empty", &self.terms.when_empty)
             .finish_non_exhaustive()
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// What one retry took. It is given back at most once, and never more than it was.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a retry that is not sent gives its tokens back"]
+pub struct Token(u32);
 
-    const fn secs(secs: u64) -> Duration {
-        Duration::from_secs(secs)
-    }
+/// A bucket without the tokens of one retry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Empty {
+    until: Option<Duration>,
+}
 
-    fn emptied(budget: Budget) -> Budget {
-        while budget.tokens() > 0 {
-            budget.take(Duration::ZERO).unwrap();
-        }
-        budget
-    }
-
-    #[test]
-    fn ten_successes_earn_one_retry_when_shedding() {
-        let budget = emptied(Budget::shed());
-        for _ in 0..9 {
-            budget.succeeded(false);
-        }
-        assert_eq!(budget.tokens(), 0);
-        budget.succeeded(false);
-        assert_eq!(budget.tokens(), 1);
-    }
-
-    #[test]
-    fn a_retry_that_succeeds_gets_its_token_back_only_when_shedding() {
-        for (budget, left) in [(Budget::shed(), 10), (Budget::pace(), 9)] {
-            budget.take(Duration::ZERO).unwrap();
-            budget.succeeded(true);
-            assert_eq!(budget.tokens(), left, "{budget:?}");
-        }
-    }
-
-    #[test]
-    fn never_holds_more_than_its_reserve() {
-        let budget = Budget::pace();
-        budget.refund();
-        budget.succeeded(true);
-        assert_eq!(budget.tokens(), 10);
-    }
-
-    #[test]
-    fn an_empty_bucket_grants_one_probe_at_growing_intervals_until_a_success() {
-        let budget = emptied(Budget::pace());
-        let start = secs(100);
-        assert_eq!(budget.take(start), Err(secs(101)));
-        assert_eq!(budget.take(secs(101)), Ok(()));
-        assert_eq!(budget.take(secs(101)), Err(secs(103)));
-        assert_eq!(budget.take(secs(103)), Ok(()));
-        assert_eq!(budget.take(secs(104)), Err(secs(107)));
-        budget.succeeded(true); // 0.3 of a token: still empty
-        assert_eq!(budget.take(secs(104)), Err(secs(105)));
-    }
-
-    #[test]
-    fn threads_never_take_more_than_there_is() {
-        let budget = Budget::shed();
-        let taken: usize = std::thread::scope(|scope| {
-            let takes = || (0..1000).filter(|_| budget.take(Duration::ZERO).is_ok()).count();
-            let threads: Vec<_> = (0..4).map(|_| scope.spawn(takes)).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
-        });
-        assert_eq!(taken, 10);
+impl Empty {
+    /// When it grants a probe, on the clock that `now` is read from; `None` if it grants none.
+    #[must_use]
+    pub const fn until(&self) -> Option<Duration> {
+        self.until
     }
 }
+
+/// A [`Budget`] of no tokens, or of more than it can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidBudget {
+    tokens: u32,
+    most: u32,
+}
+
+impl fmt::Display for InvalidBudget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a budget holds 1 to {} tokens, not {}", self.most, self.tokens)
+    }
+}
+
+#[cfg(feature = "std")]
+impl std::error::Error for InvalidBudget {}
+
+/// The retries that an empty bucket grants: when the next one is due, in 28 bits of milliseconds, and
+/// how many there were, in 4 bits. Zero before the first. The milliseconds come round every three days; a
+/// time that is further ahead than any probe is past.
+struct Probe(AtomicU32);
+
+impl Probe {
+    const TIME: u32 = u32::MAX >> 4;
+    const LAST: u32 = 8;
+
+    const fn new() -> Self {
+        Self(AtomicU32::new(0))
+    }
+
+    /// The time from probe to probe: 1, 2, 4, … 64, 120 s.
+    const fn interval_ms(count: u32) -> u32 {
+        if count >= Self::LAST { 120_000 } else { 500 << count }
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "only the lowest bits are kept")]
+    fn take(&self, now: Duration) -> Result<(), Duration> {
+        let now_ms = now.as_millis() as u32 & Self::TIME;
+        let at =
+            |count: u32| (now_ms.wrapping_add(Self::interval_ms(count)) & Self::TIME) << 4 | count;
+        let mut word = self.0.load(Relaxed);
+        loop {
+            let (ahead, count) = ((word >> 4).wrapping_sub(now_ms) & Self::TIME, word & 0xf);
+            let is_due = word != 0 && (ahead == 0 || ahead > Self::interval_ms(Self::LAST));
+            if word != 0 && !is_due {
+                return Err(now.saturating_add(Duration::from_millis(ahead.into())));
+            }
+            let next = at(count.saturating_add(1).min(Self::LAST));
+            // Whoever moves the time on has the probe; another turn means that somebody else has.
+            match self.0.compare_exchange(word, next, Relaxed, Relaxed) {
+                Ok(_) if is_due => return Ok(()),
+                Ok(_) => word = next,
+                Err(changed) => word = changed,
+            }
+        }
+    }
+
+    fn reset(&self) {
+        if self.0.load(Relaxed) != 0 {
+            self.0.store(0, Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,16 +1,9 @@
-//! The truth table: request safety × delivery state → again, refresh, return or stop.
+//! The truth table: request safety × what an attempt's end means → again, refresh, return or stop.
 //!
-//! | | idempotent | keyed | vouched | unsafe |
-//! | --- | --- | --- | --- | --- |
-//! | not sent, refused, 421, 425, 429 | again | again | again | again |
-//! | unknown | again | again | again | stop |
-//! | 408, 5xx except 501, 505, 511 | again | again | again | stop |
-//! | 409 | stop | again | stop | stop |
-//! | 401 | refresh | refresh | refresh | refresh |
-//! | other 4xx, 501, 505, 511, 600 and above | stop | stop | stop | stop |
-//! | 1xx, 2xx, 3xx | return | return | return | return |
+#![doc = include_str!("../truth-table.md")]
 //!
-//! What happens only once (a refresh, a 421) is counted by [`Run`](crate::Run), which knows the past.
+//! What happens only once (a refresh, a 421) is counted by [`Run`](crate::Run), which knows the past. A
+//! [`Profile`](crate::profile::Profile) may read another [`Meaning`] from an answer's head and body.
 
 use crate::{Delivery, Safety, StopReason};
 
@@ -59,6 +52,49 @@ impl Class {
     }
 }
 
+/// What an attempt's end says about the request: the rows of the truth table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(clippy::exhaustive_enums, reason = "the rows of the truth table: complete by definition")]
+pub enum Meaning {
+    /// A first sending with the same key is still being processed.
+    InProgress,
+    /// It is certain that the request was not processed.
+    NotProcessed,
+    /// It would fail again: the request itself, or the right to make it, must change.
+    Permanent,
+    /// It is no failure.
+    Success,
+    /// It may or may not have been processed.
+    Unknown,
+    /// The credential was refused, before anything was processed.
+    Unauthorized,
+}
+
+impl Meaning {
+    /// The meaning of a delivery state by the RFCs. Every status has one.
+    #[must_use]
+    pub const fn of(delivery: Delivery) -> Self {
+        match delivery {
+            // RFC 9110 §15.5.20 (421), RFC 8470 §5.2 (425), RFC 6585 §4 (429).
+            Delivery::NotSent | Delivery::Refused | Delivery::Answered(421 | 425 | 429) => {
+                Self::NotProcessed
+            }
+            // RFC 9110 §15.2 to §15.4.
+            Delivery::Answered(100..=399) => Self::Success,
+            // RFC 9110 §15.5.2.
+            Delivery::Answered(401) => Self::Unauthorized,
+            // RFC 9110 §15.5.10, and the Idempotency-Key draft §2.6: the first sending still runs.
+            Delivery::Answered(409) => Self::InProgress,
+            // RFC 9110 §15.6.2 (501), §15.6.6 (505), RFC 6585 §6 (511): no second sending helps.
+            Delivery::Answered(501 | 505 | 511) => Self::Permanent,
+            // RFC 9110 §15.5.9 (408) and §15.6.
+            Delivery::Unknown | Delivery::Answered(408 | 500..=599) => Self::Unknown,
+            // RFC 9110 §15.5 (4xx); below 100 and from 600 on no standard gives a status a meaning.
+            Delivery::Answered(_) => Self::Permanent,
+        }
+    }
+}
+
 /// What the truth table says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -73,84 +109,128 @@ pub enum Verdict {
     Stop(StopReason),
 }
 
-/// One cell of the truth table.
+/// One cell of the truth table, for a delivery state as the RFCs mean it.
 ///
 /// Total: every status from 0 to 65535 has an answer.
 #[must_use]
 pub const fn classify(safety: Safety, delivery: Delivery) -> Verdict {
-    match delivery {
-        // RFC 9110 §15.5.20 (421), RFC 8470 §5.2 (425), RFC 6585 §4 (429): not processed.
-        Delivery::NotSent | Delivery::Refused | Delivery::Answered(421 | 425 | 429) => {
-            Verdict::Again
-        }
-        // RFC 9110 §15.2 to §15.4.
-        Delivery::Answered(100..=399) => Verdict::Return,
-        // RFC 9110 §15.5.2: refused before it was processed.
-        Delivery::Answered(401) => Verdict::Refresh,
-        // The Idempotency-Key draft: 409 means that the first sending still runs.
-        Delivery::Answered(409) if matches!(safety, Safety::Keyed) => Verdict::Again,
-        // RFC 9110 §15.6.2 (501), §15.6.6 (505), RFC 6585 §6 (511): no second sending helps.
-        Delivery::Answered(501 | 505 | 511) => Verdict::Stop(StopReason::Permanent),
-        // RFC 9110 §15.5.9 (408) and §15.6.
-        Delivery::Unknown | Delivery::Answered(408 | 500..=599) => {
-            if safety.is_repeatable() {
-                Verdict::Again
-            } else {
-                Verdict::Stop(StopReason::NotRepeatable)
-            }
-        }
-        Delivery::Answered(_) => Verdict::Stop(StopReason::Permanent),
+    judge(safety, Meaning::of(delivery))
+}
+
+/// One cell of the truth table.
+#[must_use]
+pub const fn judge(safety: Safety, meaning: Meaning) -> Verdict {
+    match (meaning, safety) {
+        (Meaning::Success, _) => Verdict::Return,
+        (Meaning::Permanent, _) => Verdict::Stop(StopReason::Permanent),
+        (_, Safety::Forbidden) => Verdict::Stop(StopReason::Forbidden),
+        (Meaning::NotProcessed, _) | (Meaning::InProgress, Safety::Keyed) => Verdict::Again,
+        (Meaning::InProgress, _) => Verdict::Stop(StopReason::Permanent),
+        (Meaning::Unauthorized, _) => Verdict::Refresh,
+        (Meaning::Unknown, Safety::Unsafe) => Verdict::Stop(StopReason::NotRepeatable),
+        (Meaning::Unknown, _) => Verdict::Again,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
-    const ROWS: [Safety; 4] = [Safety::Idempotent, Safety::Keyed, Safety::Vouched, Safety::Unsafe];
+    const COLUMNS: [(&str, Safety); 5] = [
+        ("idempotent", Safety::Idempotent),
+        ("keyed", Safety::Keyed),
+        ("vouched", Safety::Vouched),
+        ("unsafe", Safety::Unsafe),
+        ("forbidden", Safety::Forbidden),
+    ];
 
-    /// The table of the module's own documentation, row by row.
-    fn documented(delivery: Delivery) -> [&'static str; 4] {
-        match delivery {
-            Delivery::NotSent | Delivery::Refused => ["again"; 4],
-            Delivery::Unknown => ["again", "again", "again", "stop"],
-            Delivery::Answered(status) => match status {
-                421 | 425 | 429 => ["again"; 4],
-                408 | 500 | 502..=504 | 506..=510 | 512..=599 => {
-                    ["again", "again", "again", "stop"]
-                }
-                409 => ["stop", "again", "stop", "stop"],
-                401 => ["refresh"; 4],
-                100..=399 => ["return"; 4],
-                _ => ["stop"; 4],
-            },
+    fn cell(verdict: Verdict) -> &'static str {
+        match verdict {
+            Verdict::Again => "again",
+            Verdict::Refresh => "refresh",
+            Verdict::Return => "return",
+            Verdict::Stop(StopReason::Forbidden) => "stop: forbidden",
+            Verdict::Stop(StopReason::NotRepeatable) => "stop: not repeatable",
+            Verdict::Stop(StopReason::Permanent) => "stop: permanent",
+            Verdict::Stop(other) => panic!("not a cell's own reason: {other:?}"),
         }
+    }
+
+    fn cells(delivery: Delivery) -> [&'static str; 5] {
+        COLUMNS.map(|(_, safety)| cell(classify(safety, delivery)))
+    }
+
+    /// `100`, or `100–399`.
+    fn range(first: u16, last: u16) -> String {
+        if first == last { first.to_string() } else { format!("{first}–{last}") }
+    }
+
+    /// The whole table, the statuses 100 to 999 grouped by equal cells.
+    fn generated() -> String {
+        let mut rows: Vec<(String, [&str; 5])> = vec![
+            ("not sent".into(), cells(Delivery::NotSent)),
+            ("refused".into(), cells(Delivery::Refused)),
+            ("unknown".into(), cells(Delivery::Unknown)),
+        ];
+        let named = rows.len();
+        let mut first = 100;
+        for status in 100..=999 {
+            let these = cells(Delivery::Answered(status));
+            if status < 999 && cells(Delivery::Answered(status + 1)) == these {
+                continue;
+            }
+            match rows[named..].iter_mut().find(|(_, cells)| *cells == these) {
+                Some((statuses, _)) => write!(statuses, ", {}", range(first, status)).unwrap(),
+                None => rows.push((range(first, status), these)),
+            }
+            first = status + 1;
+        }
+        let mut table = format!("| | {} |\n|", COLUMNS.map(|(name, _)| name).join(" | "));
+        table += &" --- |".repeat(6);
+        for (name, cells) in rows {
+            write!(table, "\n| {name} | {} |", cells.join(" | ")).unwrap();
+        }
+        table + "\n"
     }
 
     #[test]
     fn every_cell_is_as_documented() {
-        let answered = (0..=1100).map(Delivery::Answered);
-        for delivery in
-            [Delivery::NotSent, Delivery::Refused, Delivery::Unknown].into_iter().chain(answered)
-        {
-            let cells = ROWS.map(|safety| match classify(safety, delivery) {
-                Verdict::Again => "again",
-                Verdict::Refresh => "refresh",
-                Verdict::Return => "return",
-                Verdict::Stop(_) => "stop",
-            });
-            assert_eq!(cells, documented(delivery), "{delivery:?}");
+        assert_eq!(generated(), include_str!("../truth-table.md"));
+    }
+
+    /// The decisions of the design, written a second time: rows by hand, not by the code's own ranges.
+    #[test]
+    fn every_status_is_as_decided() {
+        for status in 0..=u16::MAX {
+            let expected = match status {
+                421 | 425 | 429 => ["again", "again", "again", "again"],
+                401 => ["refresh"; 4],
+                409 => ["stop: permanent", "again", "stop: permanent", "stop: permanent"],
+                501 | 505 | 511 => ["stop: permanent"; 4],
+                408 | 500..=599 => ["again", "again", "again", "stop: not repeatable"],
+                100..=399 => ["return"; 4],
+                _ => ["stop: permanent"; 4],
+            };
+            assert_eq!(cells(Delivery::Answered(status))[..4], expected, "{status}");
         }
+        for delivery in [Delivery::NotSent, Delivery::Refused] {
+            assert_eq!(cells(delivery)[..4], ["again"; 4], "{delivery:?}");
+        }
+        let unknown = ["again", "again", "again", "stop: not repeatable"];
+        assert_eq!(cells(Delivery::Unknown)[..4], unknown);
     }
 
     #[test]
-    fn an_unsafe_request_stops_because_it_is_unsafe_and_not_because_it_is_wrong() {
-        for delivery in [Delivery::Unknown, Delivery::Answered(503)] {
-            let verdict = classify(Safety::Unsafe, delivery);
-            assert_eq!(verdict, Verdict::Stop(StopReason::NotRepeatable));
+    fn a_forbidden_request_is_never_sent_twice() {
+        let answered = (0..=u16::MAX).map(Delivery::Answered);
+        for delivery in
+            [Delivery::NotSent, Delivery::Refused, Delivery::Unknown].into_iter().chain(answered)
+        {
+            let verdict = classify(Safety::Forbidden, delivery);
+            assert!(matches!(verdict, Verdict::Return | Verdict::Stop(_)), "{delivery:?}");
         }
-        let verdict = classify(Safety::Unsafe, Delivery::Answered(404));
-        assert_eq!(verdict, Verdict::Stop(StopReason::Permanent));
     }
 
     #[test]
@@ -162,11 +242,20 @@ mod tests {
             (Delivery::Answered(400), Some(Class::Content)),
             (Delivery::Answered(403), Some(Class::Authorization)),
             (Delivery::Answered(404), Some(Class::Content)),
+            (Delivery::Answered(408), Some(Class::Network)),
             (Delivery::Answered(429), Some(Class::Throttled)),
             (Delivery::Answered(500), Some(Class::Server)),
             (Delivery::Answered(799), Some(Class::Server)),
         ] {
             assert_eq!(Class::of(delivery), class, "{delivery:?}");
+        }
+        for status in 0..=u16::MAX {
+            let delivery = Delivery::Answered(status);
+            assert_eq!(
+                Class::of(delivery).is_none(),
+                Meaning::of(delivery) == Meaning::Success,
+                "{status}"
+            );
         }
     }
 }

@@ -1,120 +1,290 @@
 //! The server's own word on how long to wait.
 //!
 //! A hint is never shortened, and what cannot be read is no hint: neither zero nor an error.
+//!
+//! # Precedence
+//!
+//! | header | what it says | source |
+//! | --- | --- | --- |
+//! | `Retry-After` | seconds, or a date in any of three forms | RFC 9110 §10.2.3, §5.6.7 |
+//! | `retry-after-ms`, `x-ms-retry-after-ms`, `x-amz-retry-after` | milliseconds | `OpenAI`, Azure, AWS |
+//! | `grpc-retry-pushback-ms` | milliseconds; negative: do not retry | gRPC proposal A6 |
+//! | `RateLimit` | with `r=0`, `t` seconds; counts only without the ones above | draft-ietf-httpapi-ratelimit-headers |
+//! | a pair such as `x-ratelimit-remaining` and `-reset` | by [`Rules::reset`] only; counts last | each API's own |
+//!
+//! Of the waits of the first three rows the longest counts. A date is judged by the answer's own `Date`, so
+//! that a wrong clock on this side does no harm, and by `now` only where there is none.
+//!
+//! # Where implementations disagree
+//!
+//! Each question has a setting of [`Rules`], and what others do is one of its values:
+//!
+//! | question | ours | others |
+//! | --- | --- | --- |
+//! | a date in the past | no wait beyond our own | [`PastDate::Ignored`]: Apache, Stainless |
+//! | `2.5` seconds | unreadable | [`Fraction::RoundedUp`]: Stainless |
+//! | two fields | the longest wait | [`Several::First`]: Go |
+//! | milliseconds and seconds | the longest wait | [`Units::MillisecondsFirst`]: Stainless; [`Units::SecondsFirst`]: Azure |
+//! | longer than allowed | the retries end | [`TooLong::Clamped`]: urllib3; [`TooLong::Ignored`]: a backoff instead |
+//! | `3 Jun 2019 … UTC` | unreadable | [`Dates::Lenient`]: urllib3 |
+//! | pushback that is unreadable or given twice | unreadable; the longest | [`Pushback::Strict`]: gRPC, where both mean stop |
+
+#[cfg(feature = "http")]
+pub mod rate_limit;
+#[cfg(feature = "http")]
+mod read;
 
 use core::time::Duration;
-use std::time::SystemTime;
 
-use http::HeaderMap;
-use http::header::{DATE, RETRY_AFTER};
-
-/// The wait that `Retry-After` asks for (RFC 9110 §10.2.3); `None` without a readable one.
-///
-/// Seconds, or a date in any of the three forms that a receiver must take (RFC 9110 §5.6.7). A date
-/// is judged by the answer's own `Date`, so that a wrong clock on this side does no harm, and by
-/// `now` only where there is none. A date that is past asks for no wait at all. More seconds than a
-/// number can hold are the longest wait there is. Of several readable fields the longest wait
-/// counts, because waiting less than asked is never an option.
-#[must_use]
-pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let sent_at = headers
-        .get(DATE)
-        .and_then(|value| httpdate::parse_http_date(value.to_str().ok()?).ok())
-        .unwrap_or(now);
-    let until = |text: &str| {
-        let at = httpdate::parse_http_date(text).ok()?;
-        Some(at.duration_since(sent_at).unwrap_or(Duration::ZERO))
-    };
-    let wait = |text: &str| seconds(text).or_else(|| until(text));
-    headers
-        .get_all(RETRY_AFTER)
-        .iter()
-        .filter_map(|value| wait(value.to_str().ok()?.trim_matches([' ', '\t'])))
-        .max()
+/// What the server says about the next attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "a server says nothing, a wait, no, or too much")]
+pub enum Hint {
+    /// Nothing that can be read.
+    None,
+    /// Do not retry.
+    Stop {
+        /// The header that says so, in lower case.
+        source: &'static str,
+    },
+    /// Wait longer than is allowed.
+    TooLong {
+        /// The wait that the server asks for.
+        asked: Duration,
+        /// The longest wait that is allowed.
+        allowed: Duration,
+    },
+    /// Wait at least so long.
+    Wait {
+        /// The wait.
+        after: Duration,
+        /// The header that asks for it, in lower case.
+        source: &'static str,
+    },
 }
 
-/// `1*DIGIT`, saturating; `None` for anything else, a sign or a fraction included.
-fn seconds(text: &str) -> Option<Duration> {
-    if text.is_empty() {
-        return None;
+impl Hint {
+    /// This hint where waits are bounded: a longer one is too long, or what `when` makes of it.
+    #[must_use]
+    pub const fn within(self, allowed: Duration, when: TooLong) -> Self {
+        match self {
+            Self::Wait { after, source } if after.as_nanos() > allowed.as_nanos() => match when {
+                TooLong::Clamped => Self::Wait { after: allowed, source },
+                TooLong::Ignored => Self::None,
+                TooLong::Stops => Self::TooLong { asked: after, allowed },
+            },
+            hint => hint,
+        }
     }
-    text.bytes()
-        .try_fold(0_u64, |sum, byte| {
-            let digit = byte.is_ascii_digit().then(|| u64::from(byte & 0x0f))?;
-            Some(sum.saturating_mul(10).saturating_add(digit))
-        })
-        .map(Duration::from_secs)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use http::HeaderValue;
-    use serde_json::Value;
+/// Who decided how long a wait is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(clippy::exhaustive_enums, reason = "either we or the server")]
+pub enum Source {
+    /// Our own schedule.
+    Backoff,
+    /// The server, by this header, in lower case.
+    Header(&'static str),
+}
 
-    fn asked(values: &[&str], date: Option<&str>, now_secs: u64) -> Option<u64> {
-        let mut headers = HeaderMap::new();
-        for value in values {
-            headers.append(RETRY_AFTER, HeaderValue::from_bytes(value.as_bytes()).unwrap());
-        }
-        if let Some(date) = date {
-            headers.insert(DATE, date.parse().unwrap());
-        }
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(now_secs);
-        retry_after(&headers, now).map(|wait| wait.as_secs())
-    }
-
-    /// `vectors/retry-after.json`, group `rfc_core`: RFC 9110 §5.6.7 and §10.2.3.
-    #[test]
-    fn agrees_with_the_vectors_of_the_rfc() {
-        let vectors: Value =
-            serde_json::from_str(include_str!("../vectors/retry-after.json")).unwrap();
-        let core = &vectors["rfc_core"];
-        let now = core["now_epoch"].as_u64().unwrap();
-        for case in core["cases"].as_array().unwrap() {
-            let value = case["value"].as_str().unwrap();
-            assert_eq!(asked(&[value], None, now), case["delay_s"].as_u64(), "{value:?}");
+impl Source {
+    /// `backoff`, or the header's name in lower case.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Backoff => "backoff",
+            Self::Header(name) => name,
         }
     }
+}
 
-    #[test]
-    fn garbage_is_no_hint_and_a_huge_number_is_a_huge_wait() {
-        for (value, wait) in [
-            ("120", Some(120)),
-            (" \t42 ", Some(42)),
-            ("0", Some(0)),
-            ("007", Some(7)),
-            ("99999999999999999999999999999999999", Some(u64::MAX)),
-            ("+1", None),
-            ("-1", None),
-            ("1.5", None),
-            ("1,2", None),
-            ("²", None),
-            ("inf", None),
-            ("soon", None),
-            ("Thu, 32 Jan 1970 00:02:00 GMT", None),
-            ("Thu, 01 Jan 1970 00:02:00 PST", None),
-        ] {
-            assert_eq!(asked(&[value], None, 0), wait, "{value:?}");
+/// What a date in the past asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PastDate {
+    /// Nothing: it is no hint.
+    Ignored,
+    /// No wait beyond our own.
+    NoWait,
+}
+
+/// What a number of seconds or milliseconds with a point is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Fraction {
+    /// Unreadable.
+    Ignored,
+    /// Readable, rounded up to a whole millisecond.
+    RoundedUp,
+}
+
+/// Which of several fields of one name counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Several {
+    /// The first, even if it cannot be read.
+    First,
+    /// The longest wait of those that can be read.
+    Longest,
+}
+
+/// Whether milliseconds or seconds count where an answer has both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Units {
+    /// The longer wait.
+    Longest,
+    /// The milliseconds.
+    MillisecondsFirst,
+    /// The seconds.
+    SecondsFirst,
+}
+
+/// What becomes of a hint that is longer than allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TooLong {
+    /// It is shortened to what is allowed, which is less than the server asks for: only for those who
+    /// must behave as a client did before.
+    Clamped,
+    /// Our own backoff is waited instead, which is less than the server asks for: as above.
+    Ignored,
+    /// The retries end.
+    Stops,
+}
+
+/// Which dates can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Dates {
+    /// Also with one digit for the day and with `UTC`.
+    Lenient,
+    /// The three forms of RFC 9110 §5.6.7.
+    Standard,
+}
+
+/// How strictly `grpc-retry-pushback-ms` is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Pushback {
+    /// What is unreadable is absent.
+    Lenient,
+    /// What is unreadable or given twice means stop: gRPC proposal A6.
+    Strict,
+}
+
+/// What the number in a reset header counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ResetUnit {
+    /// Seconds from now.
+    DeltaSeconds,
+    /// Seconds since 1970, as GitHub counts.
+    EpochSeconds,
+}
+
+/// A pair of headers that tell what is left and when there is more. Their units are each API's own and
+/// are never guessed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reset {
+    pub(crate) remaining: &'static str,
+    pub(crate) until: &'static str,
+    pub(crate) unit: ResetUnit,
+}
+
+impl Reset {
+    /// The headers, in lower case. The reset counts where `remaining` is zero or absent.
+    #[must_use]
+    pub const fn new(remaining: &'static str, reset: &'static str, unit: ResetUnit) -> Self {
+        Self { remaining, until: reset, unit }
+    }
+}
+
+/// How hints are read where implementations disagree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    past_date: PastDate,
+    fraction: Fraction,
+    several: Several,
+    units: Units,
+    too_long: TooLong,
+    dates: Dates,
+    pushback: Pushback,
+    reset: Option<Reset>,
+}
+
+impl Rules {
+    /// The rules that never wait less than anything in the answer asks for.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            past_date: PastDate::NoWait,
+            fraction: Fraction::Ignored,
+            several: Several::Longest,
+            units: Units::Longest,
+            too_long: TooLong::Stops,
+            dates: Dates::Standard,
+            pushback: Pushback::Lenient,
+            reset: None,
         }
     }
 
-    #[test]
-    fn a_date_is_judged_by_the_answers_own_date_and_else_by_now() {
-        let at = "Thu, 01 Jan 1970 00:02:00 GMT";
-        for (date, now, wait) in [
-            (None, 60, 60),
-            (Some("Thu, 01 Jan 1970 00:01:50 GMT"), 0, 10),
-            (Some("Thu, 01 Jan 1970 00:01:50 GMT"), 999, 10),
-            (Some("not a date"), 60, 60),
-            (None, 999, 0), // past
-        ] {
-            assert_eq!(asked(&[at], date, now), Some(wait), "{date:?} at {now}");
-        }
+    /// What a date in the past asks for.
+    #[must_use]
+    pub const fn past_date(self, past_date: PastDate) -> Self {
+        Self { past_date, ..self }
     }
 
-    #[test]
-    fn of_several_fields_the_longest_wait_counts() {
-        assert_eq!(asked(&["2", "30", "soon"], None, 0), Some(30));
+    /// What a number with a point is.
+    #[must_use]
+    pub const fn fraction(self, fraction: Fraction) -> Self {
+        Self { fraction, ..self }
+    }
+
+    /// Which of several fields counts.
+    #[must_use]
+    pub const fn several(self, several: Several) -> Self {
+        Self { several, ..self }
+    }
+
+    /// Whether milliseconds or seconds count.
+    #[must_use]
+    pub const fn units(self, units: Units) -> Self {
+        Self { units, ..self }
+    }
+
+    /// What becomes of a hint that is longer than allowed.
+    #[must_use]
+    pub const fn too_long(self, too_long: TooLong) -> Self {
+        Self { too_long, ..self }
+    }
+
+    /// Which dates can be read.
+    #[must_use]
+    pub const fn dates(self, dates: Dates) -> Self {
+        Self { dates, ..self }
+    }
+
+    /// How strictly a pushback is read.
+    #[must_use]
+    pub const fn pushback(self, pushback: Pushback) -> Self {
+        Self { pushback, ..self }
+    }
+
+    /// The API's own pair of headers.
+    #[must_use]
+    pub const fn reset(self, reset: Reset) -> Self {
+        Self { reset: Some(reset), ..self }
+    }
+
+    pub(crate) const fn when_too_long(self) -> TooLong {
+        self.too_long
+    }
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self::new()
     }
 }

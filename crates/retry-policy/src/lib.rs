@@ -51,9 +51,11 @@
 //! | [`delivery`] | what is known about an attempt's fate |
 //! | [`classify`] | the truth table of the two |
 //! | [`hint`] | how long the server asks to wait |
+//! | [`error_body`] | what the API says is wrong |
 //! | [`backoff`], [`jitter`] | how long we wait without being asked |
 //! | [`budget`] | how much extra load all requests together may add |
 //! | [`policy`], [`profile`] | the parts assembled, and what one vendor's API refines |
+//! | [`health`] | a few failures, or an incident |
 //! | [`run`] | one request's life |
 //! | [`attempts`] | what happened, and why it stopped |
 //!
@@ -70,11 +72,14 @@ pub mod backoff;
 pub mod budget;
 pub mod classify;
 pub mod delivery;
-#[cfg(feature = "http")]
+pub mod error_body;
+pub mod health;
 pub mod hint;
 pub mod jitter;
+mod json;
 pub mod policy;
 pub mod profile;
+pub mod ratio;
 pub mod run;
 pub mod safety;
 
@@ -83,5 +88,6 @@ pub use budget::Budget;
 pub use classify::Class;
 pub use delivery::Delivery;
 pub use policy::Policy;
+pub use profile::Profile;
 pub use run::{Decision, Outcome, Run};
 pub use safety::Safety;

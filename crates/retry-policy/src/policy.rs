@@ -7,7 +7,7 @@
 //! | attempts | 3 | at least 1 | AWS standard mode, 2026 |
 //! | first delay | 50 ms | above zero | AWS standard mode, 2026 |
 //! | first delay when throttled | 1 s | above zero | AWS standard mode, 2026 |
-//! | factor | 2 | fixed | AWS standard mode, 2026 |
+//! | factor | 2 | at least 1 | AWS standard mode, 2026 |
 //! | cap | 20 s | at least the first delay | AWS standard mode, 2026 |
 //! | jitter | full | | AWS Architecture Blog, "Exponential Backoff And Jitter" |
 //! | deadline | none | | a caller knows its own |
@@ -45,39 +45,18 @@ pub struct Policy {
     pub(crate) jitter: Jitter,
     pub(crate) deadline: Option<Duration>,
     pub(crate) longest_hint: Duration,
-    pub(crate) profile: Profile,
+    pub(crate) profile: &'static Profile,
 }
-
-const THREE: NonZeroU32 = NonZeroU32::new(3).expect("three is not zero");
-
-/// 50 ms, 100 ms, … 20 s.
-const FAULTS: Backoff = literal(Duration::from_millis(50), Duration::from_secs(20));
-/// 1 s, 2 s, … 20 s.
-const THROTTLED: Backoff = literal(Duration::from_secs(1), Duration::from_secs(20));
-/// Longest hint that is obeyed.
-const LONGEST_HINT: Duration = Duration::from_secs(60);
-
-const fn literal(first: Duration, cap: Duration) -> Backoff {
-    match Backoff::exponential(first, cap) {
-        Ok(backoff) => backoff,
-        Err(_) => unreachable!(),
-    }
-}
-
-const DEFAULT: Policy = Policy {
-    max_attempts: THREE,
-    backoff: FAULTS,
-    throttled: THROTTLED,
-    jitter: Jitter::Full,
-    deadline: None,
-    longest_hint: LONGEST_HINT,
-    profile: profile::DEFAULT,
-};
 
 impl Policy {
     /// A builder that starts from the default policy.
     pub const fn builder() -> Builder {
-        Builder(DEFAULT)
+        Self::of(profile::DEFAULT)
+    }
+
+    /// A builder that starts from a vendor's rules and numbers.
+    pub const fn of(profile: &'static Profile) -> Builder {
+        Builder(profile.policy())
     }
 
     /// How many times a request is sent at most.
@@ -92,16 +71,40 @@ impl Policy {
         self.deadline
     }
 
+    /// The delays after faults.
+    #[must_use]
+    pub const fn backoff(&self) -> Backoff {
+        self.backoff
+    }
+
+    /// The delays after throttled answers.
+    #[must_use]
+    pub const fn throttled(&self) -> Backoff {
+        self.throttled
+    }
+
+    /// How the delays are spread.
+    #[must_use]
+    pub const fn jitter(&self) -> Jitter {
+        self.jitter
+    }
+
+    /// The longest wait that a server may ask for.
+    #[must_use]
+    pub const fn longest_hint(&self) -> Duration {
+        self.longest_hint
+    }
+
     /// The vendor's rules.
     #[must_use]
-    pub const fn profile(&self) -> &Profile {
-        &self.profile
+    pub const fn profile(&self) -> &'static Profile {
+        self.profile
     }
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        DEFAULT
+        profile::DEFAULT.policy()
     }
 }
 
@@ -144,12 +147,6 @@ impl Builder {
     /// The longest wait that a server may ask for; a longer one ends the retries.
     pub const fn longest_hint(mut self, longest: Duration) -> Self {
         self.0.longest_hint = longest;
-        self
-    }
-
-    /// The vendor's own rules.
-    pub const fn profile(mut self, profile: Profile) -> Self {
-        self.0.profile = profile;
         self
     }
 
@@ -205,7 +202,8 @@ mod tests {
     use super::*;
 
     fn rising(attempts: u32) -> Result<Policy, InvalidPolicy> {
-        let backoff = literal(Duration::from_secs(30), Duration::from_secs(240));
+        let backoff =
+            Backoff::exponential(Duration::from_secs(30), Duration::from_secs(240)).unwrap();
         Policy::builder()
             .max_attempts(NonZeroU32::new(attempts).unwrap())
             .backoff(backoff)

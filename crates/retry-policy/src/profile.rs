@@ -1,13 +1,55 @@
 //! What one vendor's API refines, and what its documents advise.
+//!
+//! A profile reads an answer ([`Profile::outcome`]), has the numbers of its documents
+//! ([`Policy::of`](crate::Policy::of)) and one line of advice for each class of failure. Each vendor has a
+//! module of its own with the source of every number.
 
-use crate::{Class, Delivery};
+use core::num::NonZeroU32;
+use core::time::Duration;
+
+use crate::backoff::Backoff;
+use crate::classify::Meaning;
+use crate::error_body::ApiError;
+use crate::hint::Rules;
+use crate::jitter::Jitter;
+use crate::{Class, Delivery, Outcome, Policy};
+
+mod default;
+mod google_rpc;
+mod grpc;
+mod ixon;
+mod jumpcloud;
+mod operations1;
+
+pub use default::DEFAULT;
+pub use google_rpc::GOOGLE_RPC;
+pub use grpc::GRPC;
+pub use ixon::IXON;
+pub use jumpcloud::JUMPCLOUD;
+pub use operations1::OPERATIONS1;
 
 /// A vendor's own rules on top of the truth table.
 #[derive(Clone, Copy, Debug)]
 pub struct Profile {
     name: &'static str,
-    is_final: fn(status: u16, body: &[u8]) -> Option<&'static str>,
+    numbers: Numbers,
+    hints: Rules,
+    refine: fn(&Answer<'_>) -> Option<Reading>,
+    /// Whether a success may be a failure.
+    reads_successes: bool,
     advice: Advice,
+}
+
+/// The numbers of a policy.
+#[derive(Clone, Copy, Debug)]
+struct Numbers {
+    max_attempts: u32,
+    first: Duration,
+    throttled: Duration,
+    cap: Duration,
+    jitter: Jitter,
+    longest_hint: Duration,
+    attempt_timeout: Option<Duration>,
 }
 
 /// What to do, one line for each class of failure.
@@ -21,27 +63,96 @@ struct Advice {
 }
 
 impl Profile {
+    /// A profile of your own, with the default's numbers and advice.
+    #[must_use]
+    pub const fn new(name: &'static str) -> Self {
+        Self { name, ..*DEFAULT }
+    }
+
+    /// This profile, with a function that reads another meaning from an answer that is no success.
+    #[must_use]
+    pub const fn with_refinement(self, refine: fn(&Answer<'_>) -> Option<Reading>) -> Self {
+        Self { refine, ..self }
+    }
+
+    /// This profile, with other rules for the server's hints.
+    #[must_use]
+    pub const fn with_hints(self, hints: Rules) -> Self {
+        Self { hints, ..self }
+    }
+
     /// The API's name.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Whether this answer is final although the truth table might try again; `body` may be a prefix.
+    /// The rules by which hints are read.
     #[must_use]
-    pub fn is_final(&self, status: u16, body: &[u8]) -> bool {
-        (self.is_final)(status, body).is_some()
+    pub const fn hints(&self) -> Rules {
+        self.hints
+    }
+
+    /// The time that the documents give one attempt.
+    #[must_use]
+    pub const fn attempt_timeout(&self) -> Option<Duration> {
+        self.numbers.attempt_timeout
+    }
+
+    /// The policy of the documents' numbers. [`Policy::of`] lets them be changed.
+    #[must_use]
+    pub const fn policy(&'static self) -> Policy {
+        let Numbers { max_attempts, first, throttled, cap, jitter, longest_hint, .. } =
+            self.numbers;
+        let attempts = NonZeroU32::new(max_attempts);
+        let (backoff, throttled) =
+            (Backoff::exponential(first, cap), Backoff::exponential(throttled, cap));
+        let (Some(max_attempts), Ok(backoff), Ok(throttled)) = (attempts, backoff, throttled)
+        else {
+            unreachable!()
+        };
+        Policy {
+            max_attempts,
+            backoff,
+            throttled,
+            jitter,
+            deadline: None,
+            longest_hint,
+            profile: self,
+        }
+    }
+
+    /// Whether the head of this answer has to be read: failures always, successes for some vendors.
+    #[must_use]
+    pub const fn reads(&self, status: u16) -> bool {
+        self.reads_successes || !matches!(status, 100..=399)
+    }
+
+    /// What this answer means.
+    #[must_use]
+    pub fn outcome(&self, answer: &Answer<'_>) -> Outcome {
+        let outcome = Outcome::new(Delivery::Answered(answer.status));
+        if !self.reads(answer.status) {
+            return outcome;
+        }
+        let outcome = match (self.refine)(answer) {
+            Some(reading) => outcome.reading(reading),
+            None => outcome,
+        };
+        #[cfg(feature = "http")]
+        if let (Some((headers, now)), Some(_)) = (answer.head, outcome.class()) {
+            return outcome.hint(self.hints.read(headers, now));
+        }
+        outcome
     }
 
     /// One line on what to do about a failure.
     #[must_use]
-    pub fn advice(&self, delivery: Delivery, body: &[u8]) -> &'static str {
-        if let Delivery::Answered(status) = delivery {
-            if let Some(advice) = (self.is_final)(status, body) {
-                return advice;
-            }
+    pub fn advice(&self, outcome: &Outcome) -> &'static str {
+        if let Some(advice) = outcome.advice() {
+            return advice;
         }
-        match Class::of(delivery) {
+        match outcome.class() {
             Some(Class::Authorization) => self.advice.authorization,
             Some(Class::Network) => self.advice.network,
             Some(Class::Server) => self.advice.server,
@@ -51,87 +162,119 @@ impl Profile {
     }
 }
 
-/// An API without rules of its own.
-pub const DEFAULT: Profile = Profile {
-    name: "default",
-    is_final: |_, _| None,
-    advice: Advice {
-        authorization: "check the credential and its rights",
-        content: "correct the request",
-        network: "check the address, the network and whether the service runs",
-        server: "try again later; see the service's status page",
-        throttled: "send requests less often",
-    },
-};
+/// An answer, as far as it has to be known.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer<'a> {
+    status: u16,
+    body: &'a [u8],
+    #[cfg(feature = "http")]
+    head: Option<(&'a http::HeaderMap, std::time::SystemTime)>,
+}
 
-/// JumpCloud: "Retry API requests" and "Troubleshooting" of its support pages.
-pub const JUMPCLOUD: Profile = Profile {
-    name: "jumpcloud",
-    // "403 Forbidden. Your IP has been blocked due to suspected abuse".
-    is_final: |status, body| {
-        (status == 403 && contains(body, b"IP has been blocked"))
-            .then_some("stop sending and contact JumpCloud Support to have the address unblocked")
-    },
-    advice: Advice {
-        authorization: "check the API key (a rotated key makes the older one invalid) and its role",
-        content: "the issue lies within the request itself: correct it",
-        network: "check the address and the network; see status.jumpcloud.com",
-        server: "see status.jumpcloud.com for a maintenance window or an incident",
-        throttled: "send requests considerably less often",
-    },
-};
+impl<'a> Answer<'a> {
+    /// An answer with this status.
+    #[must_use]
+    pub const fn new(status: u16) -> Self {
+        Self {
+            status,
+            body: &[],
+            #[cfg(feature = "http")]
+            head: None,
+        }
+    }
 
-/// IXON's APIv2: "Common errors" of its developer documentation.
-pub const IXON: Profile = Profile {
-    name: "ixon",
-    // Every other authorization message asks for a new token; this one asks for a person.
-    is_final: |status, body| {
-        (status == 401 && contains(body, b"2FA is required"))
-            .then_some("generate a bearer token with an OTP added to the credentials")
-    },
-    advice: Advice {
-        authorization: "generate a new bearer token, with attention to the credentials",
-        content: "correct the header or the parameter that the message names",
-        network: "intermittent network trouble; when it follows a pattern it is a chronic problem",
-        server: "a production incident, or a request of more than 60 s: minimise its scope",
-        throttled: "send requests less often: the address stays limited for minutes",
-    },
-};
+    /// With its headers, and the wall clock's time, which judges dates where it has no `Date`.
+    #[cfg(feature = "http")]
+    #[must_use]
+    pub const fn headers(self, headers: &'a http::HeaderMap, now: std::time::SystemTime) -> Self {
+        Self { head: Some((headers, now)), ..self }
+    }
+
+    /// With its body, or a prefix of it: some vendors put the decision there.
+    #[must_use]
+    pub const fn body(self, body: &'a [u8]) -> Self {
+        Self { body, ..self }
+    }
+
+    /// The status.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// A header's first value, if it is text.
+    #[must_use]
+    #[cfg_attr(
+        not(feature = "http"),
+        allow(unused_variables, clippy::unused_self, reason = "no headers")
+    )]
+    pub fn header(&self, name: &str) -> Option<&'a str> {
+        #[cfg(feature = "http")]
+        return self.head?.0.get(name)?.to_str().ok();
+        #[cfg(not(feature = "http"))]
+        None
+    }
+
+    /// What the body says is wrong.
+    #[must_use]
+    pub fn error(&self) -> Option<ApiError<'a>> {
+        ApiError::read(self.body)
+    }
+
+    /// Whether the beginning of the body, up to 16 KiB, contains these words.
+    #[must_use]
+    pub fn says(&self, words: &str) -> bool {
+        let body = self.body.get(..SEARCHED_BYTES).unwrap_or(self.body);
+        !words.is_empty() && body.windows(words.len()).any(|window| window == words.as_bytes())
+    }
+}
 
 /// At most this much of a body is searched: an error message stands at its beginning. Our choice.
 const SEARCHED_BYTES: usize = 16 * 1024;
 
-fn contains(body: &[u8], words: &[u8]) -> bool {
-    let body = body.get(..SEARCHED_BYTES).unwrap_or(body);
-    body.windows(words.len()).any(|window| window == words)
+/// What an answer means: the row of the truth table, the class, and advice of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    meaning: Meaning,
+    class: Option<Class>,
+    advice: Option<&'static str>,
+}
+
+impl Reading {
+    /// A failure of this class with this meaning.
+    #[must_use]
+    pub const fn new(class: Class, meaning: Meaning) -> Self {
+        Self { meaning, class: Some(class), advice: None }
+    }
+
+    /// The meaning by the RFCs.
+    #[must_use]
+    pub const fn of(delivery: Delivery) -> Self {
+        Self { meaning: Meaning::of(delivery), class: Class::of(delivery), advice: None }
+    }
+
+    /// With advice on exactly this failure.
+    #[must_use]
+    pub const fn advice(self, advice: &'static str) -> Self {
+        Self { advice: Some(advice), ..self }
+    }
+
+    /// The row of the truth table.
+    #[must_use]
+    pub const fn meaning(&self) -> Meaning {
+        self.meaning
+    }
+
+    /// The kind of failure; `None` for a success.
+    #[must_use]
+    pub const fn class(&self) -> Option<Class> {
+        self.class
+    }
+
+    pub(crate) const fn special_advice(&self) -> Option<&'static str> {
+        self.advice
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_message_of_each_vendor_is_final() {
-        let blocked = b"{\"message\":\"Your IP has been blocked due to suspected abuse\"}";
-        let second_factor = b"{\"data\":[{\"message\":\"2FA is required\"}]}";
-        for (profile, status, body, is_final) in [
-            (JUMPCLOUD, 403, &blocked[..], true),
-            (JUMPCLOUD, 403, b"{}", false),
-            (JUMPCLOUD, 401, blocked, false),
-            (IXON, 401, second_factor, true),
-            (IXON, 401, b"{\"data\":[{\"message\":\"Invalid value\"}]}", false),
-            (DEFAULT, 401, second_factor, false),
-        ] {
-            assert_eq!(profile.is_final(status, body), is_final, "{} {status}", profile.name());
-        }
-    }
-
-    #[test]
-    fn advice_follows_the_message_before_the_class() {
-        let blocked = b"IP has been blocked";
-        let status = Delivery::Answered(403);
-        assert!(JUMPCLOUD.advice(status, blocked).contains("JumpCloud Support"));
-        assert!(JUMPCLOUD.advice(status, b"").contains("API key"));
-        assert!(IXON.advice(Delivery::Answered(504), b"").contains("minimise its scope"));
-    }
-}
+mod tests;

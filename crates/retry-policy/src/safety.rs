@@ -3,14 +3,20 @@
 //! The words are RFC 9110's (§9.2): *safe* methods only read, *idempotent* ones may be repeated
 //! because the second sending changes nothing more.
 
+use core::num::NonZeroU32;
 use core::time::Duration;
 
-use crate::Attempts;
+use crate::{Attempts, Policy};
 
 /// How safe it is to send a request again when nobody knows whether it was already processed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(clippy::exhaustive_enums, reason = "the rows of the truth table: complete by definition")]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "the columns of the truth table: complete by definition"
+)]
 pub enum Safety {
+    /// The caller forbids a second sending, whatever became of the first ([`Forbidden`]).
+    Forbidden,
     /// The method is idempotent: RFC 9110 §9.2.2, and QUERY (RFC 10008).
     Idempotent,
     /// The request carries the caller's own `Idempotency-Key`.
@@ -31,21 +37,103 @@ impl Safety {
         }
     }
 
-    /// The safety of a request: its method, its `Idempotency-Key`, or its [`Vouched`] mark.
+    /// The safety of a request: by its [`Forbidden`] mark, its method, its `Idempotency-Key` or its
+    /// [`Vouched`] mark, in this order.
+    ///
+    /// An empty key is none. The key of an idempotent method changes nothing: the draft defines it for
+    /// the others.
     #[cfg(feature = "http")]
     #[must_use]
     pub fn of<B>(request: &http::Request<B>) -> Self {
+        let marks = request.extensions();
+        if marks.get::<Forbidden>().is_some() {
+            return Self::Forbidden;
+        }
+        let key = request.headers().get("idempotency-key");
         match Self::of_method(request.method().as_str()) {
-            Self::Unsafe if request.extensions().get::<Vouched>().is_some() => Self::Vouched,
-            Self::Unsafe if request.headers().contains_key("idempotency-key") => Self::Keyed,
+            Self::Unsafe if key.is_some_and(|key| !key.as_bytes().trim_ascii().is_empty()) => {
+                Self::Keyed
+            }
+            Self::Unsafe if marks.get::<Vouched>().is_some() => Self::Vouched,
             safety => safety,
         }
     }
+}
 
-    /// Whether a request whose fate is unknown may be sent again.
+/// A request extension: the request is sent once, whatever becomes of it.
+///
+/// Not even a refused connection or a refused credential leads to a second sending.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Forbidden;
+
+impl Forbidden {
+    /// The mark.
     #[must_use]
-    pub const fn is_repeatable(self) -> bool {
-        !matches!(self, Self::Unsafe)
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
+/// A request extension: what one request does differently from its client's policy.
+///
+/// ```
+/// use core::{num::NonZeroU32, time::Duration};
+/// use retry_policy::safety::Override;
+///
+/// let patient = Override::new()
+///     .max_attempts(NonZeroU32::new(10).unwrap())
+///     .deadline(Duration::from_secs(600));
+/// let request = http::Request::get("/report").extension(patient).body(())?;
+/// # Ok::<(), http::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Override {
+    max_attempts: Option<NonZeroU32>,
+    deadline: Option<Duration>,
+    policy: Option<Policy>,
+}
+
+impl Override {
+    /// Nothing is different yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { max_attempts: None, deadline: None, policy: None }
+    }
+
+    /// How many times the request is sent at most. More attempts than a rising schedule has steps end
+    /// with [`StopReason::ScheduleEnded`](crate::StopReason::ScheduleEnded).
+    #[must_use]
+    pub const fn max_attempts(self, attempts: NonZeroU32) -> Self {
+        Self { max_attempts: Some(attempts), ..self }
+    }
+
+    /// The time that all its attempts and waits may take together.
+    #[must_use]
+    pub const fn deadline(self, deadline: Duration) -> Self {
+        Self { deadline: Some(deadline), ..self }
+    }
+
+    /// Another policy; the other settings refine it.
+    #[must_use]
+    pub const fn policy(self, policy: Policy) -> Self {
+        Self { policy: Some(policy), ..self }
+    }
+
+    /// The policy of a request with this mark whose client has `policy`.
+    #[must_use]
+    pub const fn applied_to(self, policy: Policy) -> Policy {
+        let mut policy = match self.policy {
+            Some(policy) => policy,
+            None => policy,
+        };
+        if let Some(attempts) = self.max_attempts {
+            policy.max_attempts = attempts;
+        }
+        if self.deadline.is_some() {
+            policy.deadline = self.deadline;
+        }
+        policy
     }
 }
 
@@ -146,9 +234,42 @@ mod tests {
         let post = || http::Request::post("/");
         let plain = post().body(()).unwrap();
         let keyed = post().header("Idempotency-Key", "\"k\"").body(()).unwrap();
+        let empty = post().header("Idempotency-Key", "").body(()).unwrap();
         let vouched = post().extension(Vouched::new()).body(()).unwrap();
+        let both =
+            post().header("Idempotency-Key", "k").extension(Vouched::new()).body(()).unwrap();
+        let get = http::Request::get("/").header("Idempotency-Key", "k").body(()).unwrap();
         assert_eq!(Safety::of(&plain), Safety::Unsafe);
         assert_eq!(Safety::of(&keyed), Safety::Keyed);
+        assert_eq!(Safety::of(&empty), Safety::Unsafe);
         assert_eq!(Safety::of(&vouched), Safety::Vouched);
+        assert_eq!(Safety::of(&both), Safety::Keyed, "a 409 then means: still running");
+        assert_eq!(Safety::of(&get), Safety::Idempotent);
+    }
+
+    #[cfg(feature = "http")]
+    #[test]
+    fn a_forbidden_request_stays_forbidden_whatever_else_it_carries() {
+        let request = http::Request::get("/")
+            .header("Idempotency-Key", "k")
+            .extension(Vouched::new())
+            .extension(Forbidden::new())
+            .body(())
+            .unwrap();
+        assert_eq!(Safety::of(&request), Safety::Forbidden);
+    }
+
+    #[test]
+    fn an_override_changes_what_it_names_and_nothing_else() {
+        let two = NonZeroU32::new(2).unwrap();
+        let policy = Override::new().max_attempts(two).applied_to(Policy::default());
+        assert_eq!((policy.max_attempts(), policy.deadline()), (two, None));
+        let other =
+            Policy::builder().max_attempts(two).deadline(Duration::from_secs(9)).build().unwrap();
+        let policy = Override::new().policy(other).applied_to(Policy::default());
+        assert_eq!((policy.max_attempts(), policy.deadline()), (two, other.deadline()));
+        let deadline = Duration::from_secs(1);
+        let policy = Override::new().policy(other).deadline(deadline).applied_to(Policy::default());
+        assert_eq!((policy.max_attempts(), policy.deadline()), (two, Some(deadline)));
     }
 }

@@ -20,10 +20,11 @@ use std::time::SystemTime;
 
 use http::{Request, Response, request};
 use pin_project_lite::pin_project;
-use retry_policy::attempts::Record;
+use retry_policy::attempts::{Attempt, Record};
+use retry_policy::budget::Token;
 use retry_policy::budget::WhenEmpty;
-use retry_policy::safety::Shrinkable;
-use retry_policy::{Budget, Decision, Delivery, Outcome, Run, Safety, StopReason, Stopped, hint};
+use retry_policy::profile::Answer as Seen;
+use retry_policy::{Budget, Class, Decision, Outcome, Run, StopReason, Stopped};
 use tower_service::Service;
 
 use super::Event;
@@ -58,7 +59,7 @@ pin_project! {
         began: <W::Timer as Timer>::Instant,
         answer: Option<Result<S::Response, S::Error>>,
         permit: Permit,
-        took_token: bool,
+        token: Option<Token>,
         shared: Arc<Shared<W>>,
     }
 }
@@ -88,19 +89,19 @@ enum Then {
 }
 
 /// A token that was taken and may have to be given back.
-struct Permit(Option<Arc<Budget>>);
+struct Permit(Option<(Arc<Budget>, Token)>);
 
 impl Permit {
-    /// The retry is sent; whether it had taken a token.
-    fn spend(&mut self) -> bool {
-        self.0.take().is_some()
+    /// The retry is sent; what it had taken.
+    fn spend(&mut self) -> Option<Token> {
+        self.0.take().map(|(_, token)| token)
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if let Some(budget) = &self.0 {
-            budget.refund();
+        if let Some((budget, token)) = self.0.take() {
+            budget.refund(token);
         }
     }
 }
@@ -114,9 +115,9 @@ where
     W::Deliver: Deliver<S::Error>,
 {
     pub(super) fn new(mut service: S, shared: Arc<Shared<W>>, request: Request<B>) -> Self {
-        let mut run = Run::new(shared.config.policy, Safety::of(&request));
-        if let Some(mark) = request.extensions().get::<Shrinkable>() {
-            run = run.shrinkable(*mark);
+        let run = Run::of(shared.config.policy, &request);
+        if let Some(budget) = &shared.config.budget {
+            budget.begin(|| shared.strategies.timer().since(shared.epoch));
         }
         let (head, body) = request.into_parts();
         let (body, kept) = shared.strategies.replay().keep(body);
@@ -135,7 +136,7 @@ where
             began,
             answer: None,
             permit: Permit(None),
-            took_token: false,
+            token: None,
             shared,
         }
     }
@@ -237,16 +238,16 @@ where
                 this.run.after(&Outcome::new(delivery), elapsed, draw)
             }
             Some(Ok(response)) => {
-                let status = response.status();
-                let mut outcome = Outcome::new(Delivery::Answered(status.as_u16()));
-                if status.as_u16() >= 400 {
-                    outcome =
-                        outcome.hint(hint::retry_after(response.headers(), SystemTime::now()));
+                let profile = this.run.policy().profile();
+                let status = response.status().as_u16();
+                let mut seen = Seen::new(status);
+                if profile.reads(status) {
+                    seen = seen.headers(response.headers(), SystemTime::now());
                     if let Some(body) = response.extensions().get::<ErrorBody>() {
-                        outcome = outcome.body(body.bytes());
+                        seen = seen.body(body.bytes());
                     }
                 }
-                this.run.after(&outcome, elapsed, draw)
+                this.run.after(&profile.outcome(&seen), elapsed, draw)
             }
         };
         if matches!(decision, Decision::Refresh | Decision::Retry { .. }) {
@@ -264,9 +265,10 @@ where
                 // Shed: the token is taken first, so that the wait is not in vain.
                 match &shared.config.budget {
                     Some(budget) if budget.when_empty() == WhenEmpty::Shed => {
-                        match budget.take(shared.strategies.timer().since(shared.epoch)) {
-                            Ok(()) => {
-                                *this.permit = Permit(Some(Arc::clone(budget)));
+                        let now = shared.strategies.timer().since(shared.epoch);
+                        match budget.take(newest_class(this.run), now) {
+                            Ok(token) => {
+                                *this.permit = Permit(Some((Arc::clone(budget), token)));
                                 decision
                             }
                             Err(_) => this.run.stop(StopReason::Budget),
@@ -277,8 +279,9 @@ where
             }
             decision => decision,
         };
-        if let (Decision::Return, Some(budget)) = (decision, &shared.config.budget) {
-            budget.succeeded(*this.took_token);
+        if let Some(budget) = &shared.config.budget {
+            let last = if decision == Decision::Return { this.token.take() } else { None };
+            budget.end(decision, last);
         }
         if let Some(record) = this.head.extensions.get::<Record>() {
             record.set(*this.run.attempts());
@@ -312,18 +315,23 @@ where
         let timer = shared.strategies.timer();
         if let (Some(budget), None) = (&shared.config.budget, &this.permit.0) {
             let now = timer.since(shared.epoch);
-            if let Err(probe_at) = budget.take(now) {
-                let wait = probe_at.saturating_sub(now).clamp(Duration::from_millis(1), TOKEN_POLL);
-                let left = this.run.time_left(timer.since(*this.began));
-                if left.is_some_and(|left| wait >= left) {
-                    let decision = this.run.stop(StopReason::Budget);
-                    tell(shared, this.head, this.run, None, false, decision);
-                    return this.state.set(State::Done);
+            let token = match budget.take(newest_class(this.run), now) {
+                Ok(token) => token,
+                Err(empty) => {
+                    let until = empty.until().unwrap_or(Duration::MAX);
+                    let wait =
+                        until.saturating_sub(now).clamp(Duration::from_millis(1), TOKEN_POLL);
+                    let left = this.run.time_left(timer.since(*this.began));
+                    if left.is_some_and(|left| wait >= left) {
+                        let decision = this.run.stop(StopReason::Budget);
+                        tell(shared, this.head, this.run, None, false, decision);
+                        return this.state.set(State::Done);
+                    }
+                    this.run.waited_longer(wait);
+                    return this.state.set(State::Wait { sleep: timer.sleep(wait), then });
                 }
-                this.run.waited_longer(wait);
-                return this.state.set(State::Wait { sleep: timer.sleep(wait), then });
-            }
-            *this.permit = Permit(Some(Arc::clone(budget)));
+            };
+            *this.permit = Permit(Some((Arc::clone(budget), token)));
         }
         match then {
             Then::SendAgain => this.state.set(State::Ready),
@@ -339,7 +347,9 @@ where
         let mut this = self.project();
         let body = this.next_body.take().expect("a request is sent again with the body at hand");
         *this.answer = None;
-        *this.took_token |= this.permit.spend();
+        if let Some(token) = this.permit.spend() {
+            *this.token = Some(token);
+        }
         let (request, generation) = attempt(this.shared, this.head, body);
         *this.generation = generation;
         let elapsed = this.shared.strategies.timer().since(*this.began);
@@ -366,6 +376,11 @@ where
                 .expect("an answer is only discarded when another attempt follows")),
         }
     }
+}
+
+/// The class of the failure that a retry answers.
+fn newest_class(run: &Run) -> Class {
+    run.attempts().iter().last().and_then(Attempt::class).unwrap_or(Class::Server)
 }
 
 /// Tells the observer, if there is one, what became of the newest attempt.

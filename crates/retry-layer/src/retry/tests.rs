@@ -10,9 +10,10 @@ use http::{Request, Response};
 use http_body_util::Full;
 use retry_policy::attempts::Record;
 use retry_policy::backoff::Backoff;
+use retry_policy::hint::Source;
 use retry_policy::jitter::Jitter;
 use retry_policy::safety::Shrinkable;
-use retry_policy::{Attempts, Budget, Policy, StopReason, Stopped};
+use retry_policy::{Attempts, Budget, Class, Policy, StopReason, Stopped};
 use tokio::time::Instant;
 use tower::{Layer, Service, ServiceExt, service_fn};
 
@@ -172,7 +173,7 @@ async fn returns_the_last_response_when_the_budget_is_empty() {
 async fn a_paced_retry_waits_for_its_token_after_its_backoff() {
     let budget = Arc::new(Budget::pace());
     while budget.tokens() > 0 {
-        budget.take(Duration::ZERO).unwrap();
+        let _ = budget.take(Class::Server, Duration::ZERO).unwrap();
     }
     let (calls, service) = scripted(&[Status(503), Status(503)]);
     let layer = RetryLayer::new(policy(5).build().unwrap()).budget(Arc::clone(&budget));
@@ -188,7 +189,7 @@ async fn a_paced_retry_waits_for_its_token_after_its_backoff() {
 async fn a_token_that_does_not_come_before_the_deadline_ends_the_request_with_its_last_answer() {
     let budget = Arc::new(Budget::pace());
     while budget.tokens() > 0 {
-        budget.take(Duration::ZERO).unwrap();
+        let _ = budget.take(Class::Server, Duration::ZERO).unwrap();
     }
     let (calls, service) = scripted(&[Status(503)]);
     let policy = policy(5).deadline(Duration::from_millis(1500)).build().unwrap();
@@ -253,7 +254,7 @@ async fn a_401_is_answered_with_a_fresh_key_at_once_and_only_once() {
     std::fs::write(&path, "new").unwrap();
     let (calls, service) = scripted(&[Status(401), Status(401)]);
     let budget = Arc::new(Budget::shed());
-    budget.take(Duration::ZERO).unwrap();
+    let _ = budget.take(Class::Server, Duration::ZERO).unwrap();
     let layer = RetryLayer::new(policy(5).build().unwrap()).budget(Arc::clone(&budget));
     let layer = layer.credential(key);
     let response = layer.layer(service).oneshot(post()).await.unwrap();
@@ -293,7 +294,7 @@ async fn the_observer_hears_of_every_attempt() {
         tell.lock().unwrap().push((event.attempt, event.delivery, event.decision));
     });
     layer.layer(service).oneshot(get()).await.unwrap();
-    let retry = Decision::Retry { after: secs(1), asked_by_server: false };
+    let retry = Decision::Retry { after: secs(1), source: Source::Backoff };
     assert_eq!(
         *heard.lock().unwrap(),
         [(1, Delivery::Answered(503), retry), (2, Delivery::Answered(200), Decision::Return)]

@@ -1,0 +1,88 @@
+use super::*;
+
+fn meaning(profile: &Profile, status: u16, body: &str) -> (Meaning, Option<Class>) {
+    let outcome = profile.outcome(&Answer::new(status).body(body.as_bytes()));
+    (outcome.meaning(), outcome.class())
+}
+
+const ALL: [&Profile; 6] = [DEFAULT, JUMPCLOUD, IXON, GOOGLE_RPC, OPERATIONS1, GRPC];
+
+#[test]
+fn the_messages_that_decide() {
+    let blocked = "403 Forbidden. Your IP has been blocked due to suspected abuse";
+    let second_factor = r#"{"type": "Error", "data": [{"message": "2FA is required"}]}"#;
+    let token = r#"{"data": [{"message": "Invalid value", "propertyName": "Authorization"}]}"#;
+    let company = r#"{"data": [{"message": "Required header", "propertyName": "Api-Company"}]}"#;
+    let authorization = Some(Class::Authorization);
+    for (profile, status, body, expected) in [
+        (JUMPCLOUD, 403, blocked, (Meaning::Permanent, authorization)),
+        (JUMPCLOUD, 403, "{}", (Meaning::Permanent, authorization)),
+        (JUMPCLOUD, 401, blocked, (Meaning::Unauthorized, authorization)),
+        (IXON, 401, second_factor, (Meaning::Permanent, authorization)),
+        (IXON, 403, second_factor, (Meaning::Permanent, authorization)),
+        (IXON, 401, token, (Meaning::Unauthorized, authorization)),
+        (IXON, 400, token, (Meaning::Unauthorized, authorization)),
+        (IXON, 422, token, (Meaning::Unauthorized, authorization)),
+        (IXON, 400, company, (Meaning::Permanent, Some(Class::Content))),
+        (IXON, 429, token, (Meaning::NotProcessed, Some(Class::Throttled))),
+        (IXON, 500, token, (Meaning::Unknown, Some(Class::Server))),
+        (DEFAULT, 401, second_factor, (Meaning::Unauthorized, authorization)),
+        (DEFAULT, 400, token, (Meaning::Permanent, Some(Class::Content))),
+    ] {
+        assert_eq!(meaning(profile, status, body), expected, "{} {status} {body}", profile.name());
+    }
+}
+
+#[test]
+fn advice_follows_the_message_before_the_class() {
+    let advice = |profile: &Profile, status, body: &str| {
+        profile.advice(&profile.outcome(&Answer::new(status).body(body.as_bytes())))
+    };
+    assert!(advice(JUMPCLOUD, 403, "IP has been blocked").contains("JumpCloud Support"));
+    assert!(advice(JUMPCLOUD, 403, "").contains("API key"));
+    assert!(advice(IXON, 504, "").contains("minimise its scope"));
+    assert!(advice(GOOGLE_RPC, 403, "").contains("service account"));
+    assert!(advice(OPERATIONS1, 401, "").contains("tenant"));
+}
+
+#[test]
+fn every_profiles_numbers_make_a_policy() {
+    for profile in ALL {
+        assert!(Policy::of(profile).build().is_ok(), "{}", profile.name());
+    }
+}
+
+#[test]
+fn the_documents_schedules() {
+    let waits = |backoff: Backoff| {
+        [1, 2, 3, 4].map(|retry| backoff.ceiling(NonZeroU32::new(retry).unwrap()).as_secs())
+    };
+    let jumpcloud = JUMPCLOUD.policy();
+    assert_eq!(waits(jumpcloud.backoff()), [30, 60, 120, 240]);
+    assert_eq!(waits(jumpcloud.throttled()), [60, 120, 240, 480]);
+    let operations1 = OPERATIONS1.policy();
+    assert_eq!(waits(operations1.backoff()), [1, 2, 4, 8]);
+    assert_eq!((operations1.max_attempts().get(), operations1.jitter()), (5, Jitter::None));
+    assert_eq!(OPERATIONS1.attempt_timeout(), Some(Duration::from_secs(5)));
+}
+
+#[cfg(feature = "http")]
+#[test]
+fn a_status_in_the_head_of_a_200_is_read_for_grpc_only() {
+    let now = std::time::SystemTime::UNIX_EPOCH;
+    for (code, expected) in [
+        ("0", (Meaning::Success, None)),
+        ("8", (Meaning::Unknown, Some(Class::Throttled))),
+        ("13", (Meaning::Permanent, Some(Class::Server))),
+        ("14", (Meaning::Unknown, Some(Class::Server))),
+        ("16", (Meaning::Unauthorized, Some(Class::Authorization))),
+        ("x", (Meaning::Permanent, Some(Class::Server))),
+    ] {
+        let mut headers = http::HeaderMap::new();
+        headers.insert("grpc-status", code.parse().unwrap());
+        let answer = Answer::new(200).headers(&headers, now);
+        let outcome = GRPC.outcome(&answer);
+        assert_eq!((outcome.meaning(), outcome.class()), expected, "{code}");
+        assert_eq!(DEFAULT.outcome(&answer).class(), None);
+    }
+}
