@@ -2,6 +2,7 @@
 //!
 //! Run: `cargo run --release --example export` (see `--help`).
 
+mod duration;
 #[path = "export/ending.rs"]
 mod ending;
 #[path = "export/options.rs"]

@@ -15,6 +15,7 @@ use retry_policy::jitter::Jitter;
 use retry_policy::profile::{self, Profile};
 use retry_policy::{Budget, Policy};
 
+use super::duration::duration;
 use super::output::CheckpointFile;
 
 /// Export a whole collection of a paged REST API as NDJSON, every row exactly once.
@@ -107,15 +108,6 @@ pub enum BudgetName {
     None,
     Shed,
     Pace,
-}
-
-/// A duration with its unit, longer than zero.
-fn duration(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(Duration::ZERO) => Err("must be longer than zero".into()),
-        Ok(duration) => Ok(duration),
-        Err(error) => Err(format!("{error} (such as 20ms, 15s or 5m)")),
-    }
 }
 
 impl ApiName {
