@@ -52,6 +52,20 @@ pub(crate) struct Wait {
 }
 
 impl Jitter {
+    /// The wait before retry number `retry`, counted from one, after a wait of `previous` (zero before
+    /// the first); `None` where waits must rise and the schedule has no longer one.
+    #[inline]
+    #[must_use]
+    pub fn delay(
+        self,
+        backoff: Backoff,
+        retry: NonZeroU32,
+        previous: Duration,
+        draw: u32,
+    ) -> Option<Duration> {
+        self.wait(backoff, retry, previous, draw).map(|wait| wait.delay)
+    }
+
     /// The wait of step `step` after a wait of `previous`; `None` when the schedule has no longer one.
     #[inline]
     pub(crate) fn wait(

@@ -250,7 +250,7 @@ impl Run {
             .wait(backoff, self.step, previous, draw)
             .ok_or(StopReason::ScheduleEnded)?;
         let (after, source) = match header {
-            Some(header) if asked > wait.delay => (asked, Source::Header(header)),
+            Some(header) if asked >= wait.delay => (asked, Source::Header(header)),
             _ => (wait.delay, Source::Backoff),
         };
         if after >= left {

@@ -63,8 +63,11 @@ impl Rules {
             .map_or(Hint::None, |(after, source)| Hint::Wait { after, source })
     }
 
-    /// `Retry-After`: seconds or a date. The date of the answer is asked for only to judge a date.
-    fn retry_after(
+    /// The wait that one `Retry-After` value asks for: seconds or a date; `None` if it cannot be read.
+    ///
+    /// When the answer was made is asked for only to judge a date. [`read`](Self::read) does all this.
+    #[inline]
+    pub fn retry_after(
         &self,
         value: &[u8],
         answered_at: impl FnOnce() -> SystemTime,
@@ -85,6 +88,7 @@ impl Rules {
     }
 
     /// A number of units, each of `millis` milliseconds.
+    #[inline]
     fn number(
         &self,
         value: &[u8],
@@ -214,6 +218,7 @@ fn trimmed(mut value: &[u8]) -> &[u8] {
 }
 
 /// `1*DIGIT`, saturating; `None` for anything else, a sign included.
+#[inline]
 fn digits(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
         return None;
