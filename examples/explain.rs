@@ -98,7 +98,7 @@ fn play(mut run: Run, options: &Options, steps: &[Step]) -> Vec<Played> {
             happened: step.to_string(),
             class: outcome.class(),
             decision,
-            reason: reason(&policy, step, &outcome, decision),
+            reason: reason(&run, step, &outcome, decision),
             thousandths: budget.as_ref().map(Budget::thousandths),
         });
         match decision {
@@ -130,6 +130,10 @@ fn pay(
     clock: Duration,
     last: &mut Option<retry_policy::budget::Token>,
 ) -> Decision {
+    // A retry that never left costs nothing.
+    if let Some(token) = last.take_if(|_| outcome.delivery() == Delivery::NotSent) {
+        budget.refund(token);
+    }
     if !matches!(decision, Decision::Retry { .. }) {
         let token = if decision == Decision::Return { last.take() } else { None };
         budget.end(decision, token);
@@ -145,7 +149,7 @@ fn pay(
 }
 
 /// Why, in words: the rule, what the API says, and what to do.
-fn reason(policy: &Policy, step: &Step, outcome: &Outcome, decision: Decision) -> String {
+fn reason(run: &Run, step: &Step, outcome: &Outcome, decision: Decision) -> String {
     let error = match &step.end {
         End::Answer { body, .. } => retry_policy::error_body::ApiError::read(body.as_bytes()),
         _ => None,
@@ -155,7 +159,12 @@ fn reason(policy: &Policy, step: &Step, outcome: &Outcome, decision: Decision) -
         Decision::Return => "no failure".into(),
         Decision::Refresh => format!("the credential was refused, a fresh one is tried once{says}"),
         Decision::Stop { reason } => {
-            format!("{reason}{says}; {}", policy.profile().advice(outcome))
+            let late = if run.attempts().may_have_been_applied() {
+                "; an earlier attempt may have been applied"
+            } else {
+                ""
+            };
+            format!("{reason}{says}{late}; {}", run.policy().profile().advice(outcome))
         }
         _ => {
             let class = outcome.class().map_or("failure", Class::name);
@@ -229,11 +238,12 @@ fn seconds(delay: Duration) -> String {
 
 fn heading(policy: &Policy) -> String {
     let mut text = format!(
-        "profile {}: at most {} attempts, first wait {} ({} when throttled), jitter {:?}",
+        "profile {}: at most {} attempts, first wait {} ({} when throttled), cap {}, jitter {:?}",
         policy.profile().name(),
         policy.max_attempts(),
         seconds(policy.backoff().first()),
         seconds(policy.throttled().first()),
+        seconds(policy.backoff().cap()),
         policy.jitter(),
     );
     if let Some(deadline) = policy.deadline() {

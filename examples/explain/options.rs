@@ -90,7 +90,7 @@ enum JitterName {
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum BudgetName {
     None,
-    /// 10 tokens, a success earns a tenth, a retry that succeeds gets its token back
+    /// 10 tokens, a success earns a tenth, or the token of its retry back
     Default,
     /// 500 tokens, 14 for a retry, 5 when throttled
     Aws,

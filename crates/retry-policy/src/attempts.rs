@@ -52,6 +52,7 @@ impl fmt::Display for StopReason {
             Self::BodyNotKept => f.write_str("the body was not kept for a second sending"),
             Self::Budget => f.write_str("the retry budget is empty"),
             Self::CredentialRefused => f.write_str("the credential was refused"),
+            Self::Deadline { wait } if wait.is_zero() => f.write_str("the deadline has passed"),
             Self::Deadline { wait } => {
                 write!(f, "the deadline leaves no room for a wait of {}", Seconds(*wait))
             }

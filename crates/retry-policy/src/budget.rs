@@ -80,7 +80,7 @@ pub enum WhenEmpty {
 /// # Never starves
 ///
 /// A caller that sends one request at a time has no other requests to earn from. So an empty bucket
-/// also grants one retry a second after it was found empty, then after 2, 4, … 120 s. A success
+/// also grants one retry a second after it became empty, then after 2, 4, … 120 s. A success
 /// begins that anew.
 pub struct Budget {
     tokens: AtomicU32,
@@ -251,7 +251,11 @@ impl Budget {
         if let Some(window) = &self.window {
             window.move_to(now, &self.tokens);
         }
-        if self.change(|tokens| tokens.checked_sub(cost).filter(|&left| left >= zero)).is_some() {
+        let before = self.change(|tokens| tokens.checked_sub(cost).filter(|&left| left >= zero));
+        if let Some(before) = before {
+            if self.terms.probes && before < cost.saturating_mul(2) {
+                self.probe.arm(now);
+            }
             if let Some(window) = &self.window {
                 window.taken(cost);
             }
@@ -426,11 +430,19 @@ impl Probe {
         if count >= Self::LAST { 120_000 } else { 500 << count }
     }
 
+    /// The lowest bits of the time in milliseconds.
     #[allow(clippy::cast_possible_truncation, reason = "only the lowest bits are kept")]
+    const fn millis(now: Duration) -> u32 {
+        now.as_millis() as u32 & Self::TIME
+    }
+
+    /// The word for probe number `count`, due its interval after now.
+    const fn due(now: Duration, count: u32) -> u32 {
+        (Self::millis(now).wrapping_add(Self::interval_ms(count)) & Self::TIME) << 4 | count
+    }
+
     fn take(&self, now: Duration) -> Result<(), Duration> {
-        let now_ms = now.as_millis() as u32 & Self::TIME;
-        let at =
-            |count: u32| (now_ms.wrapping_add(Self::interval_ms(count)) & Self::TIME) << 4 | count;
+        let now_ms = Self::millis(now);
         let mut word = self.0.load(Relaxed);
         loop {
             let (ahead, count) = ((word >> 4).wrapping_sub(now_ms) & Self::TIME, word & 0xf);
@@ -438,7 +450,7 @@ impl Probe {
             if word != 0 && !is_due {
                 return Err(now.saturating_add(Duration::from_millis(ahead.into())));
             }
-            let next = at(count.saturating_add(1).min(Self::LAST));
+            let next = Self::due(now, count.saturating_add(1).min(Self::LAST));
             // Whoever moves the time on has the probe; another turn means that somebody else has.
             match self.0.compare_exchange(word, next, Relaxed, Relaxed) {
                 Ok(_) if is_due => return Ok(()),
@@ -446,6 +458,11 @@ impl Probe {
                 Err(changed) => word = changed,
             }
         }
+    }
+
+    /// The bucket has become empty: the first probe is due in a second.
+    fn arm(&self, now: Duration) {
+        let _ = self.0.compare_exchange(0, Self::due(now, 1), Relaxed, Relaxed);
     }
 
     fn reset(&self) {

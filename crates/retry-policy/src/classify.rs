@@ -15,11 +15,12 @@ pub enum Class {
     Authorization,
     /// The request itself: the other 4xx.
     Content,
-    /// The way there: no connection, a timeout (408 as well), an answer cut off.
+    /// The way there: no connection, a timeout (408 as well), an answer cut off, the wrong connection
+    /// (421) or one that is too young (425).
     Network,
     /// The server: 5xx and whatever no standard names.
     Server,
-    /// Too many requests: 429, and 425 and 421, which also say "not now, not here".
+    /// Too many requests: 429.
     Throttled,
 }
 
@@ -28,12 +29,13 @@ impl Class {
     #[must_use]
     pub const fn of(delivery: Delivery) -> Option<Self> {
         Some(match delivery {
-            Delivery::NotSent | Delivery::Refused | Delivery::Unknown | Delivery::Answered(408) => {
-                Self::Network
-            }
+            Delivery::NotSent
+            | Delivery::Refused
+            | Delivery::Unknown
+            | Delivery::Answered(408 | 421 | 425) => Self::Network,
             Delivery::Answered(100..=399) => return None,
             Delivery::Answered(401..=403 | 407) => Self::Authorization,
-            Delivery::Answered(421 | 425 | 429) => Self::Throttled,
+            Delivery::Answered(429) => Self::Throttled,
             Delivery::Answered(400..=499) => Self::Content,
             Delivery::Answered(_) => Self::Server,
         })
@@ -243,6 +245,8 @@ mod tests {
             (Delivery::Answered(403), Some(Class::Authorization)),
             (Delivery::Answered(404), Some(Class::Content)),
             (Delivery::Answered(408), Some(Class::Network)),
+            (Delivery::Answered(421), Some(Class::Network)),
+            (Delivery::Answered(425), Some(Class::Network)),
             (Delivery::Answered(429), Some(Class::Throttled)),
             (Delivery::Answered(500), Some(Class::Server)),
             (Delivery::Answered(799), Some(Class::Server)),

@@ -85,7 +85,10 @@ impl<'a> ApiError<'a> {
             b'<' => return None,
             _ => found.plain(body),
         }
-        let Found { error, .. } = found;
+        let Found { mut error, .. } = found;
+        if error.code == error.message {
+            error.code = None; // One word that is both.
+        }
         (error != Self::default()).then_some(error)
     }
 

@@ -96,7 +96,8 @@ impl<'a> Json<'a> {
                 _ => {}
             }
         }
-        None
+        // It breaks off: what is there is what there is.
+        Some(valid(core::mem::take(&mut self.0)))
     }
 
     /// A number, `true`, `false` or `null`.

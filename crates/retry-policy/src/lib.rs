@@ -43,6 +43,13 @@
 //! assert_eq!((answer, run.attempts().count()), (Ok(7), 2));
 //! ```
 //!
+//! # May it be sent again?
+//!
+#![doc = include_str!("../truth-table.md")]
+//!
+//! A 401 is refreshed once and a 421 repeated once; then both are final. [`safety`] says how a request gets
+//! its column, and a [`profile`] may read another row from an answer's head and body.
+//!
 //! # Map
 //!
 //! | module | what it decides |

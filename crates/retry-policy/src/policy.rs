@@ -126,7 +126,7 @@ impl Builder {
         self
     }
 
-    /// The delays after throttled answers: 429, 425 and 421.
+    /// The delays after throttled answers.
     pub const fn throttled(mut self, backoff: Backoff) -> Self {
         self.0.throttled = backoff;
         self

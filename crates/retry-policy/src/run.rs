@@ -193,6 +193,11 @@ impl Run {
         match judge(self.safety, outcome.reading.meaning()) {
             Verdict::Return => Decision::Return,
             Verdict::Refresh if self.refreshed => self.stop(StopReason::CredentialRefused),
+            Verdict::Refresh
+                if self.policy.deadline.is_some_and(|deadline| elapsed >= deadline) =>
+            {
+                self.stop(StopReason::Deadline { wait: Duration::ZERO })
+            }
             Verdict::Refresh => {
                 self.refreshed = true;
                 self.counted = self.counted.saturating_sub(1);

@@ -24,7 +24,7 @@ use retry_policy::attempts::{Attempt, Record};
 use retry_policy::budget::Token;
 use retry_policy::budget::WhenEmpty;
 use retry_policy::profile::Answer as Seen;
-use retry_policy::{Budget, Class, Decision, Outcome, Run, StopReason, Stopped};
+use retry_policy::{Budget, Class, Decision, Delivery, Outcome, Run, StopReason, Stopped};
 use tower_service::Service;
 
 use super::Event;
@@ -250,6 +250,12 @@ where
                 this.run.after(&profile.outcome(&seen), elapsed, draw)
             }
         };
+        // A retry that never left costs nothing.
+        if newest_delivery(this.run) == Some(Delivery::NotSent) {
+            if let (Some(budget), Some(token)) = (&shared.config.budget, this.token.take()) {
+                budget.refund(token);
+            }
+        }
         if matches!(decision, Decision::Refresh | Decision::Retry { .. }) {
             let replay = shared.strategies.replay();
             *this.next_body = this.kept.as_mut().and_then(|kept| replay.again(kept));
@@ -376,6 +382,11 @@ where
                 .expect("an answer is only discarded when another attempt follows")),
         }
     }
+}
+
+/// What became of the newest attempt.
+fn newest_delivery(run: &Run) -> Option<Delivery> {
+    run.attempts().iter().last().map(Attempt::delivery)
 }
 
 /// The class of the failure that a retry answers.

@@ -159,7 +159,9 @@ async fn returns_the_last_response_when_the_budget_is_empty() {
     let script = [Status(503); 64];
     let (calls, service) = scripted(&script);
     let budget = Arc::new(Budget::shed());
-    let layer = RetryLayer::new(policy(8).build().unwrap()).budget(Arc::clone(&budget));
+    // All in one moment, before a probe is due.
+    let at_once = policy(8).backoff(Backoff::constant(Duration::ZERO)).build().unwrap();
+    let layer = RetryLayer::new(at_once).budget(Arc::clone(&budget));
     let service = layer.layer(service);
     service.clone().oneshot(get()).await.unwrap();
     let response = service.oneshot(get()).await.unwrap();
@@ -173,23 +175,23 @@ async fn returns_the_last_response_when_the_budget_is_empty() {
 async fn a_paced_retry_waits_for_its_token_after_its_backoff() {
     let budget = Arc::new(Budget::pace());
     while budget.tokens() > 0 {
-        let _ = budget.take(Class::Server, Duration::ZERO).unwrap();
+        let _ = budget.take(Class::Server, Duration::from_millis(1500)).unwrap();
     }
     let (calls, service) = scripted(&[Status(503), Status(503)]);
     let layer = RetryLayer::new(policy(5).build().unwrap()).budget(Arc::clone(&budget));
     let response = layer.layer(service).oneshot(get()).await.unwrap();
     assert_eq!(response.status(), 200);
-    // 1 s of backoff, then the first probe a second after the bucket was found empty; then 2 s of
-    // backoff, in which the second probe falls due.
+    // 1 s of backoff, then the first probe a second after the bucket became empty, at 2.5 s; then 2 s
+    // of backoff, in which the second probe falls due.
     assert_eq!(times(&calls), [0, 2, 4]);
-    assert_eq!(Attempts::of(&response).total_wait(), secs(4));
+    assert_eq!(Attempts::of(&response).total_wait(), Duration::from_millis(4500));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_token_that_does_not_come_before_the_deadline_ends_the_request_with_its_last_answer() {
     let budget = Arc::new(Budget::pace());
     while budget.tokens() > 0 {
-        let _ = budget.take(Class::Server, Duration::ZERO).unwrap();
+        let _ = budget.take(Class::Server, secs(1)).unwrap();
     }
     let (calls, service) = scripted(&[Status(503)]);
     let policy = policy(5).deadline(Duration::from_millis(1500)).build().unwrap();
@@ -197,6 +199,17 @@ async fn a_token_that_does_not_come_before_the_deadline_ends_the_request_with_it
     let response = layer.layer(service).oneshot(get()).await.unwrap();
     assert_eq!((response.status().as_u16(), calls.lock().unwrap().len()), (503, 1));
     assert_eq!(Attempts::of(&response).stop_reason(), Some(StopReason::Budget));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_that_never_left_costs_no_token() {
+    let budget = Arc::new(Budget::pace());
+    let failing = service_fn(|_: Request<String>| async { Err::<Response<String>, _>(()) });
+    let layer = RetryLayer::new(policy(4).build().unwrap())
+        .budget(Arc::clone(&budget))
+        .delivery(|(): &()| Delivery::NotSent);
+    layer.layer(failing).oneshot(get()).await.unwrap_err();
+    assert_eq!(budget.tokens(), 10);
 }
 
 #[tokio::test(start_paused = true)]

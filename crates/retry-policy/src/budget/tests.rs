@@ -69,8 +69,8 @@ fn never_holds_more_than_its_reserve() {
 #[test]
 fn an_empty_bucket_grants_one_probe_at_growing_intervals_until_a_success() {
     let budget = emptied(Budget::pace());
-    assert_eq!(take(&budget, secs(100)), Err(Some(secs(101))));
-    let mut now = secs(101);
+    assert_eq!(take(&budget, Duration::from_millis(999)), Err(Some(secs(1))));
+    let mut now = secs(1);
     for interval in [2, 4, 8, 16, 32, 64, 120, 120, 120] {
         assert_eq!(take(&budget, now), Ok(()));
         assert_eq!(take(&budget, now), Err(Some(now + secs(interval))));
@@ -80,6 +80,14 @@ fn an_empty_bucket_grants_one_probe_at_growing_intervals_until_a_success() {
     assert_eq!(take(&budget, now), Err(Some(now + secs(1))));
     let weeks = now + secs(5 * 7 * 24 * 60 * 60);
     assert_eq!(take(&budget, weeks), Ok(()), "after any time, however long");
+}
+
+#[test]
+fn a_run_that_begins_in_an_outage_is_probed_too() {
+    let budget = emptied(Budget::shed());
+    assert_eq!(take(&budget, secs(3600)), Ok(()), "an hour after its last token");
+    let strict = Budget::strict();
+    assert_eq!(take(&strict, secs(7)), Err(Some(secs(8))));
 }
 
 #[test]

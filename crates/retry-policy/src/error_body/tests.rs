@@ -45,6 +45,7 @@ fn reads_the_envelopes_of_real_apis() {
             r#"{"error": "invalid_grant", "error_description": "The token has expired"}"#,
             "The token has expired (invalid_grant)",
         ),
+        (r#"{"error": "slow_down"}"#, "slow_down"),
         (r#"[{"message": "in a list"}]"#, "in a list"),
         ("403 Forbidden. Your IP has been blocked", "403 Forbidden. Your IP has been blocked"),
     ] {
@@ -66,7 +67,6 @@ fn what_says_nothing_is_nothing() {
         "<html><body>502 Bad Gateway</body></html>",
         "{",
         r#"{"message"#,
-        r#"{"message": "cut o"#,
         "\u{0}\u{1}binary",
     ] {
         assert_eq!(read(body), "nothing", "{body}");
@@ -79,6 +79,8 @@ fn finds_what_stands_before_the_end_of_a_prefix() {
     let body =
         r#"{"code": 8, "message": "Quota", "data": [{"message": "a", "propertyName": "b"}, {"mess"#;
     assert_eq!(read(body), "Quota (8); b: a");
+    assert_eq!(read(r#"{"message": "cut o"#), "cut o");
+    assert_eq!(read(r#"{"message": "cut o\u00"#), "cut o");
     let long = format!(r#"{{"message": "first", "padding": "{}"}}"#, "x".repeat(20_000));
     assert_eq!(read(&long), "first");
     let late = format!(r#"{{"padding": "{}", "message": "late"}}"#, "x".repeat(20_000));

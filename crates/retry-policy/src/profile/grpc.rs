@@ -30,7 +30,7 @@ pub const GRPC: &Profile = &Profile {
         authorization: "check the credential and its rights",
         content: "correct the call",
         network: "check the address, the network and whether the service runs",
-        server: "try again later; a code such as INTERNAL or UNKNOWN is a defect to report",
+        server: "try again later, if the call may be repeated",
         throttled: "call less often",
     },
 };
@@ -49,5 +49,11 @@ fn refine(answer: &Answer<'_>) -> Option<Reading> {
         "3" | "5" | "6" | "9" | "11" => (Class::Content, Meaning::Permanent),
         _ => (Class::Server, Meaning::Permanent),
     };
-    Some(Reading::new(class, meaning))
+    let reading = Reading::new(class, meaning);
+    Some(match (class, meaning) {
+        (Class::Server, Meaning::Permanent) => {
+            reading.advice("see the code: a second call would end the same way")
+        }
+        _ => reading,
+    })
 }

@@ -5,17 +5,19 @@
 //! | what | value | source |
 //! | --- | --- | --- |
 //! | first delay | 1 s, doubling | "according to an exponential back off schedule"; the second is our choice |
-//! | first delay when throttled | 60 s | a 429 bars the address for minutes |
+//! | first delay when throttled | 120 s | a 429 bars the address for minutes |
+//! | jitter | equal | our choice: half of such a wait is a minute at least |
 //! | cap, longest hint | 10 min | our choice: as long as such a bar may last |
 //! | attempts | 5 | "until they're able to receive a result": our choice where to end |
 //! | time of one attempt | 60 s | "when a request takes more than 60 seconds" the server gives up |
 
 use core::time::Duration;
 
-use super::{Advice, Answer, Numbers, Profile, Reading, default};
+use super::{Advice, Answer, Numbers, Profile, Reading};
 use crate::Class;
 use crate::classify::Meaning;
 use crate::hint::Rules;
+use crate::jitter::Jitter;
 
 /// IXON's APIv2.
 pub const IXON: &Profile = &Profile {
@@ -23,11 +25,11 @@ pub const IXON: &Profile = &Profile {
     numbers: Numbers {
         max_attempts: 5,
         first: Duration::from_secs(1),
-        throttled: Duration::from_secs(60),
+        throttled: Duration::from_secs(120),
+        jitter: Jitter::Equal,
         cap: Duration::from_secs(600),
         longest_hint: Duration::from_secs(600),
         attempt_timeout: Some(Duration::from_secs(60)),
-        ..default::NUMBERS
     },
     hints: Rules::new(),
     refine,
@@ -46,18 +48,22 @@ fn refine(answer: &Answer<'_>) -> Option<Reading> {
     match answer.status() {
         504 => Some(
             Reading::of(crate::Delivery::Answered(504))
-                .advice("the request took more than 60 s: minimise its scope"),
+                .advice("minimise its scope: a request of more than 60 s ends like this"),
         ),
         400..=499 if answer.says("2FA is required") => Some(
             Reading::new(Class::Authorization, Meaning::Permanent)
                 .advice("generate a bearer token with an OTP added to the credentials"),
         ),
-        // A 408 or 429 says all by its status, and a 401 asks for a new token anyway.
-        400..=499 if !matches!(answer.status(), 401 | 408 | 429) => {
-            let is_about_the_token = answer.error()?.fields().any(|field| {
-                field.name().is_some_and(|name| name.raw().eq_ignore_ascii_case("authorization"))
-            });
-            is_about_the_token.then_some(Reading::new(Class::Authorization, Meaning::Unauthorized))
+        // A 408 or 429 says all by its status.
+        400..=499 if !matches!(answer.status(), 408 | 429) => {
+            let error = answer.error()?;
+            let mut names = error.fields().filter_map(|field| Some(field.name()?.raw())).peekable();
+            names.peek()?;
+            Some(if names.any(|name| name.eq_ignore_ascii_case("authorization")) {
+                Reading::new(Class::Authorization, Meaning::Unauthorized)
+            } else {
+                Reading::new(Class::Content, Meaning::Permanent)
+            })
         }
         _ => None,
     }

@@ -23,6 +23,8 @@ fn the_messages_that_decide() {
         (IXON, 401, token, (Meaning::Unauthorized, authorization)),
         (IXON, 400, token, (Meaning::Unauthorized, authorization)),
         (IXON, 422, token, (Meaning::Unauthorized, authorization)),
+        (IXON, 401, company, (Meaning::Permanent, Some(Class::Content))),
+        (IXON, 401, "{}", (Meaning::Unauthorized, authorization)),
         (IXON, 400, company, (Meaning::Permanent, Some(Class::Content))),
         (IXON, 429, token, (Meaning::NotProcessed, Some(Class::Throttled))),
         (IXON, 500, token, (Meaning::Unknown, Some(Class::Server))),

@@ -119,6 +119,35 @@ fn a_401_is_refreshed_once_and_costs_no_attempt() {
 }
 
 #[test]
+fn a_401_after_the_deadline_is_not_refreshed() {
+    let passed = StopReason::Deadline { wait: Duration::ZERO };
+    assert_eq!(play(rising(2, 1), Safety::Idempotent, &[(answered(401), 300)]), [stop(passed)]);
+    let in_time = play(rising(2, 1), Safety::Idempotent, &[(answered(401), 299)]);
+    assert_eq!(in_time, [Decision::Refresh]);
+}
+
+#[test]
+fn a_pushback_that_says_no_stops() {
+    let no = answered(503).hint(Hint::Stop { source: "grpc-retry-pushback-ms" });
+    let decisions = play(rising(5, 1), Safety::Idempotent, &[(no, 0)]);
+    assert_eq!(decisions, [stop(StopReason::AskedToStop)]);
+}
+
+#[test]
+fn a_hint_above_the_cap_is_waited_and_the_schedule_then_ends() {
+    let backoff = Backoff::exponential(secs(1), secs(8)).unwrap();
+    let policy = Policy::builder()
+        .max_attempts(NonZeroU32::new(5).unwrap())
+        .backoff(backoff)
+        .throttled(backoff)
+        .jitter(Jitter::Rising)
+        .build()
+        .unwrap();
+    let decisions = play(policy, Safety::Idempotent, &[(asking(429, 30), 0), (answered(503), 30)]);
+    assert_eq!(decisions, [retry(30, true), stop(StopReason::ScheduleEnded)]);
+}
+
+#[test]
 fn a_second_421_is_permanent() {
     let decisions =
         play(rising(5, 1), Safety::Idempotent, &[(answered(421), 0), (answered(421), 1)]);
