@@ -250,7 +250,8 @@ async fn a_rotated_key_is_read_again_from_its_file() {
     for (name, api_name) in APIS {
         let path: Arc<Mutex<String>> = Arc::default();
         let builder = SimulatedApi::builder(name).rows(1_500).key("first-key");
-        let builder = builder.rotate_key(2, "second-key").rotate_key(9, "third-key");
+        // Far apart: a request that meets both is refused twice, and that is final.
+        let builder = builder.rotate_key(2, "second-key").rotate_key(13, "third-key");
         let file = Arc::clone(&path);
         let builder = builder.on_rotation(move |key| {
             // Moved into place: a file that is written over is empty for a moment.

@@ -1,25 +1,30 @@
 //! What the tests of this package share.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
+/// An example of the workspace, built; cargo sees at once that nothing has changed.
+#[must_use]
+pub fn example(name: &str) -> PathBuf {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let built = Command::new(cargo)
+        .args(["build", "--quiet", "-p", "examples", "--example", name])
+        .status()
+        .expect("cargo can be run");
+    assert!(built.success(), "the example is built");
+    let test = std::env::current_exe().expect("the test has a path");
+    let target = test.parent().and_then(Path::parent).expect("a test lies below the target folder");
+    target.join("examples").join(name)
+}
+
 /// The example `export`, built once.
 fn export_binary() -> &'static PathBuf {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "-p", "examples", "--example", "export"])
-            .status()
-            .expect("cargo runs");
-        assert!(built.success(), "the example is built");
-        let test = std::env::current_exe().expect("this test has a path");
-        let target = test.parent().and_then(|deps| deps.parent()).expect("target/debug/deps");
-        target.join("examples/export")
-    })
+    BINARY.get_or_init(|| example("export"))
 }
 
 /// A command line of `export` with files in a folder of its own.

@@ -3,6 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
+use crate::classify::Meaning;
 use crate::hint::Source;
 use crate::{Class, Delivery};
 
@@ -152,6 +153,7 @@ pub struct Attempts {
     last_wait: Duration,
     elapsed: Duration,
     may_have_been_applied: bool,
+    newest_may_have_been_applied: bool,
     stop: Option<StopReason>,
 }
 
@@ -164,6 +166,7 @@ impl Attempts {
         last_wait: Duration::ZERO,
         elapsed: Duration::ZERO,
         may_have_been_applied: false,
+        newest_may_have_been_applied: false,
         stop: None,
     };
 
@@ -180,9 +183,8 @@ impl Attempts {
     }
 
     pub(crate) fn push(&mut self, delivery: Delivery, class: Option<Class>, elapsed: Duration) {
-        if let Some(Some(earlier)) = self.newest.iter().rev().find(|slot| slot.is_some()) {
-            self.may_have_been_applied |= earlier.delivery.may_have_been_applied();
-        }
+        self.may_have_been_applied |= self.newest_may_have_been_applied;
+        self.newest_may_have_been_applied = delivery.may_have_been_applied();
         let attempt = Attempt { delivery, class, waited: Duration::ZERO, source: Source::Backoff };
         if let Some(free) = self.newest.iter_mut().find(|slot| slot.is_none()) {
             *free = Some(attempt);
@@ -194,6 +196,13 @@ impl Attempts {
         }
         self.count = self.count.saturating_add(1);
         self.elapsed = elapsed;
+    }
+
+    /// What the newest attempt means to its vendor: gRPC's failures are answers of 200.
+    pub(crate) const fn newest_means(&mut self, meaning: Meaning) {
+        if matches!(meaning, Meaning::Unknown) {
+            self.newest_may_have_been_applied = true;
+        }
     }
 
     pub(crate) fn wait(&mut self, wait: Duration, source: Source) {

@@ -193,10 +193,18 @@ impl Budget {
     ///
     /// # Errors
     ///
-    /// [`InvalidBudget`] if there are no tokens or more than 4,000,000.
+    /// [`InvalidBudget`] if there are no tokens or more than 4,000,000 (gRPC's preset: 1,000, Finagle's:
+    /// 2,000,000).
     pub const fn with_reserve(self, tokens: u32) -> Result<Self, InvalidBudget> {
-        if tokens == 0 || tokens > MOST_TOKENS {
-            return Err(InvalidBudget { tokens, most: MOST_TOKENS });
+        let most = if self.terms.charges_failures {
+            1_000
+        } else if self.window.is_some() {
+            MOST_TOKENS / 2
+        } else {
+            MOST_TOKENS
+        };
+        if tokens == 0 || tokens > most {
+            return Err(InvalidBudget { tokens, most });
         }
         let amount = tokens.saturating_mul(TOKEN);
         let Terms { zero, start, .. } = self.terms;
@@ -362,7 +370,9 @@ impl StopReason {
             Self::AskedToStop
                 | Self::Attempts
                 | Self::Deadline { .. }
+                | Self::BodyNotKept
                 | Self::HintTooLong { .. }
+                | Self::NotRepeatable
                 | Self::ScheduleEnded
         )
     }

@@ -80,7 +80,7 @@ impl<'a> ApiError<'a> {
         match *body.first()? {
             b'{' | b'[' => {
                 // A document that breaks off has said what it has said.
-                let _ = Json::new(body).elements(&mut |json| found.envelope(json));
+                let _ = Json::new(body).elements(&mut |json| found.envelope(json, true));
             }
             b'<' => return None,
             _ => found.plain(body),
@@ -227,7 +227,7 @@ struct Found<'a> {
 
 impl<'a> Found<'a> {
     /// One object, by the names of its members.
-    fn envelope(&mut self, json: &mut Json<'a>) -> Option<()> {
+    fn envelope(&mut self, json: &mut Json<'a>, is_outermost: bool) -> Option<()> {
         if json.peek()? != b'{' {
             return json.skip();
         }
@@ -243,7 +243,8 @@ impl<'a> Found<'a> {
                 // An object (google), or a name (OAuth) that is also the best message if alone.
                 "error" => {
                     if json.peek()? == b'{' {
-                        self.envelope(json)
+                        // An error within an error within an error is nobody's envelope.
+                        if is_outermost { self.envelope(json, false) } else { json.skip() }
                     } else {
                         self.message(1, &mut json.clone())?;
                         self.code(3, json)

@@ -215,7 +215,7 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// The rules that never wait less than anything in the answer asks for.
+    /// The rules that never wait less than the first three rows of the table ask for.
     #[must_use]
     pub const fn new() -> Self {
         Self {

@@ -182,6 +182,7 @@ impl Run {
     pub fn after(&mut self, outcome: &Outcome, elapsed: Duration, draw: u32) -> Decision {
         let elapsed = self.earlier.saturating_add(elapsed);
         self.attempts.push(outcome.delivery, outcome.class(), elapsed);
+        self.attempts.newest_means(outcome.meaning());
         self.counted = self.counted.saturating_add(1);
         // RFC 9110 §15.5.20: another connection may help, once.
         if outcome.delivery == Delivery::Answered(421)
@@ -193,12 +194,10 @@ impl Run {
         match judge(self.safety, outcome.reading.meaning()) {
             Verdict::Return => Decision::Return,
             Verdict::Refresh if self.refreshed => self.stop(StopReason::CredentialRefused),
-            Verdict::Refresh
-                if self.policy.deadline.is_some_and(|deadline| elapsed >= deadline) =>
-            {
-                self.stop(StopReason::Deadline { wait: Duration::ZERO })
-            }
             Verdict::Refresh => {
+                if let Some(reason) = self.refusal_to_refresh(outcome, elapsed) {
+                    return self.stop(reason);
+                }
                 self.refreshed = true;
                 self.counted = self.counted.saturating_sub(1);
                 Decision::Refresh
@@ -218,6 +217,19 @@ impl Run {
                 }
             }
         }
+    }
+
+    /// Why a fresh credential is not tried at once: the server says no or asks to wait, or time is up.
+    fn refusal_to_refresh(&self, outcome: &Outcome, elapsed: Duration) -> Option<StopReason> {
+        match outcome.hint.within(Duration::ZERO, TooLong::Stops) {
+            Hint::Stop { .. } => return Some(StopReason::AskedToStop),
+            Hint::TooLong { asked, allowed } => {
+                return Some(StopReason::HintTooLong { asked, allowed });
+            }
+            Hint::None | Hint::Wait { .. } => {}
+        }
+        let is_late = self.policy.deadline.is_some_and(|deadline| elapsed >= deadline);
+        is_late.then_some(StopReason::Deadline { wait: Duration::ZERO })
     }
 
     /// The wait: the longer of what the server asks for and our own, never past the deadline.

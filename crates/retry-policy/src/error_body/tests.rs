@@ -96,6 +96,8 @@ fn members_are_found_in_any_order_and_behind_any_depth() {
     assert_eq!(read(&body), "m");
     let deeper = format!(r#"{{"message": "m", "trace": {}"#, "[".repeat(10_000));
     assert_eq!(read(&deeper), "m");
+    let nested = r#"{"error":"#.repeat(1_800);
+    assert_eq!(read(&nested), "nothing", "one error within an error is looked at");
 }
 
 #[test]

@@ -78,7 +78,11 @@ pub fn quotas(field: &str) -> impl Iterator<Item = Quota<'_>> {
 pub(super) fn wait(headers: &HeaderMap) -> Option<Duration> {
     let mut longest = None;
     for value in headers.get_all("ratelimit") {
-        let mut items = limits(value.to_str().ok()?).peekable();
+        let field = value.to_str().ok()?;
+        if field.trim_matches([' ', '\t']).is_empty() {
+            continue; // An empty field adds no items: RFC 9651 §4.2.
+        }
+        let mut items = limits(field).peekable();
         items.peek()?;
         for limit in items.filter(|limit| limit.remaining == 0) {
             longest = longest.max(limit.reset_secs);

@@ -127,6 +127,18 @@ fn a_401_after_the_deadline_is_not_refreshed() {
 }
 
 #[test]
+fn a_refused_credential_that_comes_with_a_wait_is_not_tried_again_before() {
+    let reason = StopReason::HintTooLong { asked: secs(30), allowed: secs(0) };
+    let decisions = play(rising(5, 1), Safety::Idempotent, &[(asking(401, 30), 0)]);
+    assert_eq!(decisions, [stop(reason)]);
+    let no = answered(401).hint(Hint::Stop { source: "grpc-retry-pushback-ms" });
+    let decisions = play(rising(5, 1), Safety::Idempotent, &[(no, 0)]);
+    assert_eq!(decisions, [stop(StopReason::AskedToStop)]);
+    let at_once = play(rising(5, 1), Safety::Idempotent, &[(asking(401, 0), 0)]);
+    assert_eq!(at_once, [Decision::Refresh]);
+}
+
+#[test]
 fn a_pushback_that_says_no_stops() {
     let no = answered(503).hint(Hint::Stop { source: "grpc-retry-pushback-ms" });
     let decisions = play(rising(5, 1), Safety::Idempotent, &[(no, 0)]);

@@ -109,6 +109,7 @@ fn waits_for_the_longest_of_the_quotas_that_are_used_up() {
         (&["\"a\";r=0;t=5, \"b\";r=0;t=9, \"c\";r=1;t=99"][..], Some(9)),
         (&["\"a\";r=0;t=5", "\"b\";r=0;t=9"], Some(9)),
         (&["\"a\";r=0;t=5", "b;r=0;t=9"], None),
+        (&["\"a\";r=0;t=5", ""], Some(5)),
         (&["\"a\";r=1;t=5"], None),
         (&["\"a\";r=0"], None),
         (&[], None),
