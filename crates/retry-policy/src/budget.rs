@@ -36,8 +36,8 @@
 //!
 //! # Time, randomness
 //!
-//! `now` is read from any monotonic clock that all callers share. It is only looked at while the bucket is
-//! empty, and by Finagle's preset.
+//! `now` is read from any monotonic clock that all callers share. A success asks for no time; a retry's time is
+//! only looked at when it takes the last token or finds none, and by Finagle's preset.
 
 mod window;
 
@@ -285,6 +285,9 @@ impl Budget {
             window.earned(token.0);
         }
         self.add(token.0);
+        if self.tokens.load(Relaxed) >= self.terms.capacity {
+            self.probe.reset(); // A full bucket is not empty any more.
+        }
     }
 
     /// A request has ended like this; `last` is what its last retry took, if it had one.

@@ -155,7 +155,7 @@ impl Builder {
     /// # Errors
     ///
     /// [`InvalidPolicy::TooManyAttempts`] if the waits must rise and a schedule has fewer rising
-    /// steps below its cap than there are retries.
+    /// steps up to its cap, the cap included, than there are retries.
     pub const fn build(self) -> Result<Policy, InvalidPolicy> {
         if matches!(self.0.jitter, Jitter::Rising) {
             let faults = self.0.backoff.steps();
@@ -178,7 +178,7 @@ pub enum InvalidPolicy {
     TooManyAttempts {
         /// The retries that were asked for.
         retries: u32,
-        /// The rising steps below the cap.
+        /// The rising steps up to the cap.
         steps: u32,
     },
 }
@@ -188,7 +188,7 @@ impl fmt::Display for InvalidPolicy {
         match self {
             Self::TooManyAttempts { retries, steps } => write!(
                 f,
-                "{retries} retries need as many rising waits, but the schedule has {steps} below its cap"
+                "{retries} retries need as many rising waits, but the schedule has {steps} up to its cap"
             ),
         }
     }

@@ -91,6 +91,15 @@ fn a_run_that_begins_in_an_outage_is_probed_too() {
 }
 
 #[test]
+fn a_bucket_that_is_full_again_begins_its_probes_anew() {
+    let budget = Budget::shed().with_reserve(1).unwrap();
+    let token = budget.take(FAULT, secs(0)).unwrap(); // A probe would be due at 1 s.
+    budget.refund(token);
+    assert_eq!(take(&budget, secs(50)), Ok(()));
+    assert_eq!(take(&budget, secs(50)), Err(Some(secs(51))));
+}
+
+#[test]
 fn a_cancelled_probe_gives_nothing_back() {
     let budget = emptied(Budget::shed());
     assert!(take(&budget, secs(0)).is_err());

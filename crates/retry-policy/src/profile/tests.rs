@@ -55,6 +55,14 @@ fn every_profiles_numbers_make_a_policy() {
 }
 
 #[test]
+fn ixon_is_not_asked_again_within_a_minute_of_a_429() {
+    let mut run = crate::Run::new(IXON.policy(), crate::Safety::Idempotent);
+    let decision = run.after(&IXON.outcome(&Answer::new(429)), Duration::ZERO, 0);
+    let (after, source) = (Duration::from_secs(60), crate::hint::Source::Backoff);
+    assert_eq!(decision, crate::Decision::Retry { after, source });
+}
+
+#[test]
 fn the_documents_schedules() {
     let waits = |backoff: Backoff| {
         [1, 2, 3, 4].map(|retry| backoff.ceiling(NonZeroU32::new(retry).unwrap()).as_secs())
