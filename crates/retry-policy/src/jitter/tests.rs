@@ -290,7 +290,6 @@ proptest! {
         };
         let mut previous = Duration::ZERO;
         let mut step = NonZeroU32::MIN;
-        let mut waits = 0;
         for (draw, hint) in steps {
             let Some(wait) = Jitter::Rising.wait(backoff, step, previous, draw) else {
                 // It has ended: nothing below the cap is a millisecond longer.
@@ -303,9 +302,7 @@ proptest! {
             // As a run does it: the server's hint may be the longer of the two.
             previous = wait.delay.max(hint.map_or(Duration::ZERO, Duration::from_nanos));
             step = wait.step.saturating_add(1);
-            waits += 1;
         }
-        prop_assert!(waits <= 100);
     }
 
     #[test]

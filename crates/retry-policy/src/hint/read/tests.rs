@@ -153,7 +153,8 @@ fn agrees_with_the_drafts_precedence() {
             }
             let secs = match rules.read(&headers, at(0)) {
                 Hint::Wait { after, .. } => after.as_secs(),
-                _ => 0,
+                Hint::None => 0,
+                other => panic!("{other:?} {case}"),
             };
             assert_eq!(Value::from(secs), case["wait_s"], "{case}");
         }
