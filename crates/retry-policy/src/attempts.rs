@@ -19,6 +19,13 @@ pub enum StopReason {
     BodyNotKept,
     /// The retry budget is empty.
     Budget,
+    /// The caller gave up: the future was dropped.
+    Cancelled,
+    /// All requests of this origin are held back, for a reason that waiting does not mend.
+    Closed {
+        /// What had happened.
+        why: Closing,
+    },
     /// The credential was refused, and no fresh one is to be had or it was refused as well.
     CredentialRefused,
     /// The next wait would pass the deadline, or the deadline has passed.
@@ -37,12 +44,30 @@ pub enum StopReason {
     },
     /// Nobody knows whether the request was processed, and a second sending could do harm.
     NotRepeatable,
+    /// All requests of this origin wait because the server said so, and this one was not to wait.
+    Paused {
+        /// The wait that was left.
+        wait: Duration,
+    },
     /// The request itself, or the right to make it, must change first.
     Permanent,
     /// The waits must grow and the schedule has no longer one.
     ScheduleEnded,
     /// The caller asks for less instead ([`Shrinkable`](crate::safety::Shrinkable)).
     Shrink,
+}
+
+/// Why no request is sent to an origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Closing {
+    /// The API says that it blocks this client.
+    Blocked,
+    /// So many requests in a row were refused for their credential (401, 403).
+    Refused {
+        /// How many.
+        streak: u32,
+    },
 }
 
 impl fmt::Display for StopReason {
@@ -52,6 +77,13 @@ impl fmt::Display for StopReason {
             Self::Attempts => f.write_str("all attempts are used"),
             Self::BodyNotKept => f.write_str("the body was not kept for a second sending"),
             Self::Budget => f.write_str("the retry budget is empty"),
+            Self::Cancelled => f.write_str("cancelled by the caller"),
+            Self::Closed { why: Closing::Blocked } => {
+                f.write_str("no request is sent: the API blocks this client")
+            }
+            Self::Closed { why: Closing::Refused { streak } } => {
+                write!(f, "no request is sent: {streak} in a row were refused")
+            }
             Self::CredentialRefused => f.write_str("the credential was refused"),
             Self::Deadline { wait } if wait.is_zero() => f.write_str("the deadline has passed"),
             Self::Deadline { wait } => {
@@ -66,6 +98,9 @@ impl fmt::Display for StopReason {
             ),
             Self::NotRepeatable => {
                 f.write_str("it may have been processed and is not safe to repeat")
+            }
+            Self::Paused { wait } => {
+                write!(f, "the server asks all requests to wait {} more", Seconds(*wait))
             }
             Self::Permanent => f.write_str("a permanent error"),
             Self::ScheduleEnded => f.write_str("the schedule has no longer wait"),
@@ -282,7 +317,10 @@ impl fmt::Display for Attempts {
     /// `3 attempts: 503 (waited 0.5 s), 429 (server asked for 2 s), 200`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plural = if self.count == 1 { "" } else { "s" };
-        write!(f, "{} attempt{plural}: ", self.count)?;
+        write!(f, "{} attempt{plural}", self.count)?;
+        if self.count > 0 {
+            f.write_str(": ")?;
+        }
         if self.count as usize > REMEMBERED {
             f.write_str("…, ")?;
         }
@@ -336,7 +374,7 @@ impl Stopped {
 
 impl fmt::Display for Stopped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no answer in time: {}", self.attempts)
+        write!(f, "no answer: {}", self.attempts)
     }
 }
 

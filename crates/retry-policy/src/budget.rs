@@ -189,6 +189,13 @@ impl Budget {
         Self { tokens: AtomicU32::new(terms.start), probe: Probe::new(), window: None, terms }
     }
 
+    /// Another budget on the same terms, as it was when it began.
+    #[must_use]
+    pub const fn fresh(&self) -> Self {
+        let window = if self.window.is_some() { Some(Window::new()) } else { None };
+        Self { window, ..Self::on(self.terms) }
+    }
+
     /// This budget, new, with room for so many tokens; it starts with as many, or with none if strict.
     ///
     /// # Errors

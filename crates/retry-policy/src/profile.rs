@@ -37,6 +37,8 @@ pub struct Profile {
     refine: fn(&Answer<'_>) -> Option<Reading>,
     /// Whether a success may be a failure.
     reads_successes: bool,
+    /// Whether a 503 that asks to wait speaks for the whole API.
+    pauses_all: bool,
     advice: Advice,
 }
 
@@ -79,6 +81,24 @@ impl Profile {
     #[must_use]
     pub const fn with_hints(self, hints: Rules) -> Self {
         Self { hints, ..self }
+    }
+
+    /// This profile, for an API whose 503 with a wait means all of its requests, as a 429 does anyway.
+    #[must_use]
+    pub const fn with_pause_on_503(self) -> Self {
+        Self { pauses_all: true, ..self }
+    }
+
+    /// Whether the wait that this answer asks for means all requests: 429, and 503 where that is said.
+    #[must_use]
+    pub const fn pauses_all(&self, outcome: &Outcome) -> bool {
+        match outcome.class() {
+            Some(Class::Throttled) => true,
+            Some(Class::Server) => {
+                self.pauses_all && matches!(outcome.delivery(), Delivery::Answered(503))
+            }
+            _ => false,
+        }
     }
 
     /// The API's name.
@@ -238,19 +258,21 @@ pub struct Reading {
     meaning: Meaning,
     class: Option<Class>,
     advice: Option<&'static str>,
+    blocked: bool,
 }
 
 impl Reading {
     /// A failure of this class with this meaning.
     #[must_use]
     pub const fn new(class: Class, meaning: Meaning) -> Self {
-        Self { meaning, class: Some(class), advice: None }
+        Self { meaning, class: Some(class), advice: None, blocked: false }
     }
 
     /// The meaning by the RFCs.
     #[must_use]
     pub const fn of(delivery: Delivery) -> Self {
-        Self { meaning: Meaning::of(delivery), class: Class::of(delivery), advice: None }
+        let (meaning, class) = (Meaning::of(delivery), Class::of(delivery));
+        Self { meaning, class, advice: None, blocked: false }
     }
 
     /// With advice on exactly this failure.
@@ -269,6 +291,16 @@ impl Reading {
     #[must_use]
     pub const fn class(&self) -> Option<Class> {
         self.class
+    }
+
+    /// The API blocks this client: no other request will fare better.
+    #[must_use]
+    pub const fn blocked(self) -> Self {
+        Self { blocked: true, ..self }
+    }
+
+    pub(crate) const fn is_blocked(&self) -> bool {
+        self.blocked
     }
 
     pub(crate) const fn special_advice(&self) -> Option<&'static str> {

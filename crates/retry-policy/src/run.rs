@@ -73,6 +73,18 @@ impl Outcome {
         self.reading.meaning()
     }
 
+    /// What the server says about the next attempt.
+    #[must_use]
+    pub const fn asked(&self) -> Hint {
+        self.hint
+    }
+
+    /// Whether the API says that it blocks this client.
+    #[must_use]
+    pub const fn is_blocked(&self) -> bool {
+        self.reading.is_blocked()
+    }
+
     /// The vendor's own advice on exactly this failure, if it has one.
     #[must_use]
     pub const fn advice(&self) -> Option<&'static str> {
@@ -283,6 +295,39 @@ impl Run {
     /// The next wait is longer than both together where waits must rise.
     pub fn waited_longer(&mut self, wait: Duration) {
         self.attempts.wait_longer(wait);
+    }
+
+    /// The caller gives up `elapsed` after the request began. An attempt in flight has an unknown fate.
+    pub fn cancel(&mut self, is_in_flight: bool, elapsed: Duration) {
+        if is_in_flight {
+            let elapsed = self.earlier.saturating_add(elapsed);
+            self.attempts.push(Delivery::Unknown, Class::of(Delivery::Unknown), elapsed);
+        }
+        self.attempts.stop(StopReason::Cancelled);
+    }
+
+    /// Whether the next attempt is the last one, whatever becomes of it; a refresh may still follow it.
+    #[must_use]
+    pub const fn is_last(&self) -> bool {
+        self.counted.saturating_add(1) >= self.policy.max_attempts.get()
+    }
+
+    /// The credential was made fresh before the first attempt: if it is refused, that is final.
+    pub const fn has_refreshed(&mut self) {
+        self.refreshed = true;
+    }
+
+    /// This run, without any attempt but the next: an outer caller repeats the request.
+    #[must_use]
+    pub const fn once(mut self) -> Self {
+        self.policy.max_attempts = NonZeroU32::MIN;
+        self
+    }
+
+    /// Whether the caller's marks or the policy rule out a second sending, whatever happens.
+    #[must_use]
+    pub const fn is_sent_once(&self) -> bool {
+        matches!(self.safety, Safety::Forbidden) || self.policy.max_attempts.get() == 1
     }
 
     /// Ends the request for a reason that only the caller knows, such as an empty budget.

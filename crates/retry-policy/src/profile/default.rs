@@ -18,6 +18,7 @@ pub const DEFAULT: &Profile = &Profile {
     hints: Rules::new(),
     refine: |_| None,
     reads_successes: false,
+    pauses_all: false,
     advice: Advice {
         authorization: "check the credential and its rights",
         content: "correct the request",

@@ -16,6 +16,7 @@ pub const GOOGLE_RPC: &Profile = &Profile {
     hints: Rules::new(),
     refine: |_| None,
     reads_successes: false,
+    pauses_all: false,
     advice: Advice {
         authorization: "fix the service account's roles, or its credential",
         content: "something is wrong with the request: see the message",

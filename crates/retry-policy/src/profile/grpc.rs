@@ -26,6 +26,7 @@ pub const GRPC: &Profile = &Profile {
     hints: Rules::new().pushback(Pushback::Strict),
     refine,
     reads_successes: true,
+    pauses_all: false,
     advice: Advice {
         authorization: "check the credential and its rights",
         content: "correct the call",

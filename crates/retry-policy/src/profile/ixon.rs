@@ -34,6 +34,7 @@ pub const IXON: &Profile = &Profile {
     hints: Rules::new(),
     refine,
     reads_successes: false,
+    pauses_all: false,
     advice: Advice {
         authorization: "generate a new bearer token, with attention to the credentials",
         content: "correct the header or the parameter that the message names",

@@ -34,6 +34,7 @@ pub const JUMPCLOUD: &Profile = &Profile {
     hints: Rules::new(),
     refine,
     reads_successes: false,
+    pauses_all: false,
     advice: Advice {
         authorization: "check the API key (a rotated key makes the older one invalid) and its role",
         content: "the issue lies within the request itself: correct it",
@@ -47,6 +48,7 @@ pub const JUMPCLOUD: &Profile = &Profile {
 fn refine(answer: &Answer<'_>) -> Option<Reading> {
     (answer.status() == 403 && answer.says("IP has been blocked")).then_some(
         Reading::new(Class::Authorization, Meaning::Permanent)
+            .blocked()
             .advice("stop sending and contact JumpCloud Support to have the address unblocked"),
     )
 }

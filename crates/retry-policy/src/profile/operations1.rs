@@ -30,6 +30,7 @@ pub const OPERATIONS1: &Profile = &Profile {
     hints: Rules::new(),
     refine: |_| None,
     reads_successes: false,
+    pauses_all: false,
     advice: Advice {
         authorization: "check your tenant and credentials, and the permissions of the API user",
         content: "check your parameters and the function call",

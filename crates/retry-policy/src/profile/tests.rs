@@ -96,3 +96,25 @@ fn a_status_in_the_head_of_a_200_is_read_for_grpc_only() {
         assert_eq!(DEFAULT.outcome(&answer).class(), None);
     }
 }
+
+#[test]
+fn a_429_speaks_for_all_requests_and_a_503_only_where_that_is_said() {
+    const LOUD: Profile = Profile::new("loud").with_pause_on_503();
+    for (status, plain, loud) in
+        [(429, true, true), (503, false, true), (500, false, false), (200, false, false)]
+    {
+        let outcome = Outcome::new(Delivery::Answered(status));
+        assert_eq!(DEFAULT.pauses_all(&outcome), plain, "{status}");
+        assert_eq!(LOUD.pauses_all(&outcome), loud, "{status}");
+    }
+}
+
+#[test]
+fn only_a_blocked_client_is_blocked() {
+    for (body, blocked) in
+        [("Your IP has been blocked due to suspected abuse", true), ("no", false)]
+    {
+        let outcome = JUMPCLOUD.outcome(&Answer::new(403).body(body.as_bytes()));
+        assert_eq!(outcome.is_blocked(), blocked, "{body}");
+    }
+}

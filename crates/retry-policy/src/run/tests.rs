@@ -235,3 +235,35 @@ fn throttled_answers_and_faults_have_separate_delays() {
     assert_eq!(after(run.after(&answered(503), secs(0), 0)), Duration::from_millis(50));
     assert_eq!(after(run.after(&answered(429), secs(0), 0)), secs(2));
 }
+
+#[test]
+fn a_request_given_up_in_flight_has_an_unknown_fate() {
+    let mut run = Run::new(Policy::default(), Safety::Idempotent);
+    run.cancel(true, Duration::from_secs(3));
+    assert_eq!(run.attempts().to_string(), "1 attempt: no answer; cancelled by the caller");
+    assert_eq!(run.attempts().elapsed(), Duration::from_secs(3));
+    let mut waiting = Run::new(Policy::default(), Safety::Idempotent);
+    waiting.cancel(false, Duration::from_secs(3));
+    assert_eq!(waiting.attempts().to_string(), "0 attempts; cancelled by the caller");
+}
+
+#[test]
+fn knows_its_last_attempt_and_whether_there_can_be_only_one() {
+    let run = Run::new(Policy::default(), Safety::Unsafe);
+    assert!(!run.is_last() && !run.is_sent_once(), "it may be refused unprocessed");
+    assert!(run.once().is_last());
+    assert!(Run::new(Policy::default(), Safety::Forbidden).is_sent_once());
+    let mut run = Run::new(Policy::default(), Safety::Idempotent);
+    for is_last in [false, false, true] {
+        assert_eq!(run.is_last(), is_last);
+        let _ = run.after(&Outcome::new(Delivery::Unknown), Duration::ZERO, 0);
+    }
+}
+
+#[test]
+fn a_credential_made_fresh_before_the_first_attempt_is_not_made_fresh_again() {
+    let mut run = Run::new(Policy::default(), Safety::Idempotent);
+    run.has_refreshed();
+    let decision = run.after(&Outcome::new(Delivery::Answered(401)), Duration::ZERO, 0);
+    assert_eq!(decision, Decision::Stop { reason: StopReason::CredentialRefused });
+}
