@@ -25,7 +25,7 @@ use bytes::Bytes;
 use clap::Parser;
 use http_body_util::Full;
 use pagination::{Checkpoint, Pages, Query, Report};
-use retry_layer::{CollectLayer, Collected, Key, RetryLayer};
+use retry_layer::{CollectLayer, Collected, Event, Key, RetryLayer};
 use retry_policy::Policy;
 use simulated_api::{Proof, Server, SimulatedApi};
 use tokio::signal::unix::{SignalKind, signal};
@@ -140,11 +140,11 @@ async fn export(
     let wire =
         Wire::new(is_https, headers, address, Arc::clone(&say.counters)).map_err(Ending::usage)?;
     let mut retry = RetryLayer::new(policy)
-        .budget(options.budget.budget().map(Arc::new))
+        .budget(options.budget.budget())
         .attempt_timeout(options.attempt_timeout)
         .observe({
             let say = Arc::clone(say);
-            move |event| say.attempt(event)
+            move |event: &Event<'_>| say.attempt(event)
         });
     if let Some(credential) = credential {
         retry = retry.credential(credential);

@@ -23,6 +23,12 @@ pub trait Deliver<E: ?Sized> {
     /// The delivery state behind an error.
     fn delivery(&self, error: &E) -> Delivery;
 
+    /// Whether it says that time was up: a request for less might have succeeded.
+    fn is_timeout(&self, error: &E) -> bool {
+        let _ = error;
+        false
+    }
+
     /// The error in words, for whoever observes the attempts.
     fn words(&self, error: &E) -> Option<String> {
         let _ = error;

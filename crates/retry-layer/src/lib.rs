@@ -15,7 +15,7 @@
 //! let answer = std::sync::Arc::new(std::sync::Mutex::new(move || answers.next()));
 //! let flaky = service_fn(move |_: Request<String>| {
 //!     let status = (answer.lock().unwrap())().unwrap_or(500);
-//!     async move { Response::builder().status(status).body(()) }
+//!     async move { Response::builder().status(status).body(String::new()) }
 //! });
 //!
 //! let client = RetryLayer::new(Policy::default()).layer(flaky);
@@ -57,13 +57,21 @@
 pub mod collect;
 pub mod credential;
 pub mod delivery;
+mod header;
+pub mod limits;
+pub mod observe;
+mod origin;
 pub mod replay;
 pub mod retry;
 pub mod timer;
+mod trace;
 
 pub use collect::{CollectLayer, Collected};
 pub use credential::{Credential, Key};
-pub use retry::{Event, Retry, RetryLayer};
+pub use header::IdempotencyKey;
+pub use limits::{Gate, GateState};
+pub use observe::{Event, Observer};
+pub use retry::{Retry, RetryLayer};
 pub use retry_policy as policy;
 
 /// An error of any kind, as tower has it.

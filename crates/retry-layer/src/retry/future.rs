@@ -1,178 +1,153 @@
 //! One request's life, driven.
 //!
 //! ```text
-//!            ┌──────────────── Refresh ──────────────────┐
-//!            ▼                                           │
-//! ready ─▶ attempt ─▶ decide ─▶ wait ─▶ token ─▶ ready   │
-//!            ▲          │  │              │              │
-//!            │          │  └──────────────┼──────────────┘
-//!            └──────────┼─────────────────┘
-//!                       └─▶ the last answer, with its attempts
+//!                 ┌──────────────── Refresh ───────────────┐
+//!                 ▼                                        │
+//! [Refresh] ─▶ [Gate] ─▶ [Ready] ─▶ Attempt ─▶ decide ─────┤
+//!                 ▲                              │         │
+//!                 │    shed: Drain ─▶ Wait ──────┤◀────────┘
+//!                 ├──────────────────────────────┤
+//!                 └── pace: Wait ─▶ Token ─▶ Drain
+//!                                                └─▶ Done: the last answer, with its attempts
 //! ```
+//!
+//! A first attempt passes the stages in brackets at once, unless all requests have to wait.
 
 use core::fmt;
 use core::future::Future;
+use core::ops::ControlFlow::{self, Break, Continue};
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use http::{Request, Response, request};
+use http::{Request, Response};
+use http_body::Body;
 use pin_project_lite::pin_project;
-use retry_policy::attempts::{Attempt, Record};
-use retry_policy::budget::Token;
-use retry_policy::budget::WhenEmpty;
-use retry_policy::profile::Answer as Seen;
-use retry_policy::{Budget, Class, Decision, Delivery, Outcome, Run, StopReason, Stopped};
+use retry_policy::{Run, Safety, StopReason, Stopped};
 use tower_service::Service;
 
-use super::Event;
+use super::life::{At, Life};
 use super::service::Shared;
-use super::strategies::{Answer, Strategies};
-use crate::collect::ErrorBody;
-use crate::credential::Generation;
+use super::strategies::{Answer, Answered, Strategies};
+use crate::credential::Age;
 use crate::delivery::Deliver;
+use crate::limits::{Entry, Scope, Ticket, Turn};
 use crate::replay::Replay;
 use crate::timer::Timer;
-
-/// How often a waiting request looks for a token that another request has earned. Our choice: short
-/// beside the 1 s of the first probe.
-const TOKEN_POLL: Duration = Duration::from_millis(50);
+use crate::trace::Spans;
 
 pin_project! {
     /// The answer to a request, after as many attempts as it takes.
     pub struct ResponseFuture<S, B, W>
     where
-        S: Service<Request<B>>,
+        S: Service<Request<B>, Response: Answered>,
         W: Strategies,
         W::Replay: Replay<B>,
     {
         #[pin]
-        state: State<S::Future, <W::Timer as Timer>::Sleep>,
-        service: S,
-        head: request::Parts,
-        kept: Option<<W::Replay as Replay<B>>::Kept>,
-        next_body: Option<B>,
-        generation: Option<Generation>,
-        run: Run,
-        began: <W::Timer as Timer>::Instant,
-        answer: Option<Result<S::Response, S::Error>>,
-        permit: Permit,
-        token: Option<Token>,
+        call: Option<S::Future>,
         shared: Arc<Shared<W>>,
+        began: <W::Timer as Timer>::Instant,
+        sleep: Option<Pin<Box<<W::Timer as Timer>::Sleep>>>,
+        // Only for a request that may be sent again, or that somebody watches.
+        life: Option<Box<Life<S, B, W>>>,
+        scope: Scope,
+        safety: Safety,
+        stage: Stage,
     }
-}
 
-pin_project! {
-    #[project = StateProj]
-    enum State<F, L> {
-        Attempt { #[pin] call: F, cut_off: CutOff, #[pin] limit: Option<L> },
-        Wait { #[pin] sleep: L, then: Then },
-        Ready,
-        Done,
-    }
-}
-
-/// Whether and when the attempt is cut off.
-#[derive(Clone, Copy)]
-enum CutOff {
-    Never,
-    After(Duration),
-}
-
-/// What follows a wait.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Then {
-    SendAgain,
-    GiveBack,
-}
-
-/// A token that was taken and may have to be given back.
-struct Permit(Option<(Arc<Budget>, Token)>);
-
-impl Permit {
-    /// The retry is sent; what it had taken.
-    fn spend(&mut self) -> Option<Token> {
-        self.0.take().map(|(_, token)| token)
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        if let Some((budget, token)) = self.0.take() {
-            budget.refund(token);
+    impl<S, B, W> PinnedDrop for ResponseFuture<S, B, W>
+    where
+        S: Service<Request<B>, Response: Answered>,
+        W: Strategies,
+        W::Replay: Replay<B>,
+    {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if let Some(mut life) = this.life.take() {
+                let at = At { shared: this.shared, limits: this.shared.limits(*this.scope), began: *this.began };
+                life.give_up(&at, *this.stage == Stage::Attempt);
+            }
         }
     }
+}
+
+/// What a request is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    Attempt,
+    Done,
+    Drain,
+    Gate,
+    Ready,
+    Refresh,
+    Token,
+    Wait,
 }
 
 impl<S, B, RB, W> ResponseFuture<S, B, W>
 where
-    S: Service<Request<B>, Response = Response<RB>>,
+    S: Service<Request<B>, Response = Response<RB>> + Clone,
     W: Strategies,
     W::Replay: Replay<B>,
     W::Answer: Answer<S::Error>,
-    W::Deliver: Deliver<S::Error>,
 {
-    pub(super) fn new(mut service: S, shared: Arc<Shared<W>>, request: Request<B>) -> Self {
-        let run = Run::of(shared.config.policy, &request);
-        if let Some(budget) = &shared.config.budget {
-            budget.begin(|| shared.strategies.timer().since(shared.epoch));
-        }
-        let (head, body) = request.into_parts();
-        let (body, kept) = shared.strategies.replay().keep(body);
+    /// Sends the request at once if it may go. `inner` is ready; a request that has to wait gives that up.
+    pub(super) fn new(inner: &mut S, shared: &Arc<Shared<W>>, request: Request<B>) -> Self {
         let began = shared.strategies.timer().now();
-        let (request, generation) = attempt(&shared, &head, body);
-        let cut_off = cut_off::<S, B, W>(&shared, &run, Duration::ZERO);
-        let call = service.call(request);
-        Self {
-            state: State::Attempt { call, cut_off, limit: None },
-            service,
-            head,
-            kept,
-            next_body: None,
-            generation,
-            run,
+        let (head, body) = request.into_parts();
+        let mut head = Request::from_parts(head, ());
+        let scope = shared.scope(&head);
+        let at = At { shared, limits: shared.limits(scope), began };
+        let plan = at.plan(&mut head, <W::Answer as Answer<S::Error>>::MAY_STOP);
+        let (body, kept) =
+            if plan.is_once { (body, None) } else { shared.strategies.replay().keep(body) };
+        let mut ticket = Ticket::NONE;
+        let (entry, age) = (at.enter(&mut ticket), at.age(&head));
+        let goes = entry == Entry::Go && age == Age::Good;
+        let mut this = Self {
+            call: None,
+            shared: Arc::clone(shared),
             began,
-            answer: None,
-            permit: Permit(None),
-            token: None,
-            shared,
+            sleep: None,
+            life: None,
+            scope,
+            safety: plan.safety,
+            stage: Stage::Attempt,
+        };
+        if kept.is_none() && goes && !plan.is_followed {
+            // Sent once, and nobody looks: nothing is kept.
+            let (request, _) = at.dressed(head, body, 1);
+            at.passed(&mut ticket);
+            this.call = Some(inner.call(request));
+            return this;
         }
-    }
-}
-
-/// One attempt's request, with the credential of the moment.
-fn attempt<B, W: Strategies>(
-    shared: &Shared<W>,
-    head: &request::Parts,
-    body: B,
-) -> (Request<B>, Option<Generation>) {
-    let mut request = Request::from_parts(head.clone(), body);
-    let generation = shared.config.credential.as_ref().map(|key| key.attach(request.headers_mut()));
-    (request, generation)
-}
-
-/// The attempt's timeout or what is left of the deadline, whichever is shorter.
-fn cut_off<S, B, W>(shared: &Shared<W>, run: &Run, elapsed: Duration) -> CutOff
-where
-    S: Service<Request<B>>,
-    W: Strategies,
-    W::Answer: Answer<S::Error>,
-{
-    if !<W::Answer as Answer<S::Error>>::CUTS_OFF {
-        return CutOff::Never;
-    }
-    match (shared.config.attempt_timeout, run.time_left(elapsed)) {
-        (None, None) => CutOff::Never,
-        (Some(limit), None) | (None, Some(limit)) => CutOff::After(limit),
-        (Some(timeout), Some(left)) => CutOff::After(timeout.min(left)),
+        let mut life = Box::new(Life::new(at.run(&head), Spans::begin(&head)));
+        let may_repeat = kept.is_some();
+        life.is_watched = shared.is_watched(&head);
+        (life.kept, life.next_body, life.head) = (kept, Some(body), Some(head));
+        life.ticket = ticket;
+        if goes {
+            life.service = may_repeat.then(|| inner.clone());
+            let request = life.next_request(&at);
+            let _entered = life.spans.enter();
+            this.call = Some(inner.call(request));
+        } else {
+            let clone = inner.clone();
+            life.service = Some(clone.clone());
+            *inner = clone; // What was ready may serve another meanwhile.
+            this.stage = if age == Age::Good { Stage::Gate } else { Stage::Refresh };
+        }
+        this.life = Some(life);
+        this
     }
 }
 
 impl<S, B, RB, W> Future for ResponseFuture<S, B, W>
 where
-    S: Service<Request<B>, Response = Response<RB>>,
+    S: Service<Request<B>, Response = Response<RB>> + Clone,
+    RB: Body,
     W: Strategies,
     W::Replay: Replay<B>,
     W::Answer: Answer<S::Error>,
@@ -182,195 +157,176 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
-            let mut this = self.as_mut().project();
-            match this.state.as_mut().project() {
-                StateProj::Attempt { call, cut_off, mut limit } => {
-                    if let Poll::Ready(answer) = call.poll(cx) {
-                        self.as_mut().ended(Some(answer));
-                        continue;
-                    }
-                    // Only now is a timer worth its price.
-                    if let (CutOff::After(after), true) = (*cut_off, limit.is_none()) {
-                        limit.set(Some(this.shared.strategies.timer().sleep(after)));
-                    }
-                    match limit.as_pin_mut() {
-                        Some(limit) => ready!(limit.poll(cx)),
-                        None => return Poll::Pending,
-                    }
-                    self.as_mut().ended(None);
-                }
-                StateProj::Wait { sleep, then } => {
-                    ready!(sleep.poll(cx));
-                    let then = *then;
-                    self.as_mut().take_token(then);
-                }
-                StateProj::Ready => match ready!(this.service.poll_ready(cx)) {
-                    Ok(()) => self.as_mut().send_again(),
-                    Err(error) => {
-                        *this.answer = Some(Err(error));
-                        this.state.set(State::Done);
-                    }
+            let next = match *self.as_mut().project().stage {
+                Stage::Attempt => match ready!(self.as_mut().poll_attempt(cx)) {
+                    Continue(next) => next,
+                    Break(answer) => return Poll::Ready(answer),
                 },
-                StateProj::Done => return Poll::Ready(self.as_mut().finish()),
-            }
+                Stage::Done => return Poll::Ready(self.finish()),
+                waits => ready!(self.as_mut().poll_between(waits, cx)),
+            };
+            let this = self.as_mut().project();
+            *this.sleep = None;
+            *this.stage = next;
         }
     }
 }
 
 impl<S, B, RB, W> ResponseFuture<S, B, W>
 where
-    S: Service<Request<B>, Response = Response<RB>>,
+    S: Service<Request<B>, Response = Response<RB>> + Clone,
+    RB: Body,
     W: Strategies,
     W::Replay: Replay<B>,
     W::Answer: Answer<S::Error>,
     W::Deliver: Deliver<S::Error>,
 {
-    /// An attempt has ended, with an answer or cut off: decides what comes next.
-    fn ended(mut self: Pin<&mut Self>, answer: Option<Result<S::Response, S::Error>>) {
-        let mut this = self.as_mut().project();
-        let shared = &**this.shared;
-        let elapsed = shared.strategies.timer().since(*this.began);
-        let draw = fastrand::u32(..);
-        let decision = match &answer {
-            None => this.run.after(&Outcome::timed_out(), elapsed, draw),
-            Some(Err(error)) => {
-                let delivery = shared.strategies.deliver().delivery(error);
-                this.run.after(&Outcome::new(delivery), elapsed, draw)
-            }
-            Some(Ok(response)) => {
-                let profile = this.run.policy().profile();
-                let status = response.status().as_u16();
-                let mut seen = Seen::new(status);
-                if profile.reads(status) {
-                    seen = seen.headers(response.headers(), SystemTime::now());
-                    if let Some(body) = response.extensions().get::<ErrorBody>() {
-                        seen = seen.body(body.bytes());
-                    }
-                }
-                this.run.after(&profile.outcome(&seen), elapsed, draw)
-            }
-        };
-        // A retry that never left costs nothing.
-        if newest_delivery(this.run) == Some(Delivery::NotSent) {
-            if let (Some(budget), Some(token)) = (&shared.config.budget, this.token.take()) {
-                budget.refund(token);
-            }
-        }
-        if matches!(decision, Decision::Refresh | Decision::Retry { .. }) {
-            let replay = shared.strategies.replay();
-            *this.next_body = this.kept.as_mut().and_then(|kept| replay.again(kept));
-        }
-        let decision = match decision {
-            Decision::Refresh | Decision::Retry { .. } if this.next_body.is_none() => {
-                this.run.stop(StopReason::BodyNotKept)
-            }
-            Decision::Refresh if !refreshed(shared, *this.generation) => {
-                this.run.stop(StopReason::CredentialRefused)
-            }
-            Decision::Retry { .. } | Decision::Shrink { .. } => {
-                // Shed: the token is taken first, so that the wait is not in vain.
-                match &shared.config.budget {
-                    Some(budget) if budget.when_empty() == WhenEmpty::Shed => {
-                        let now = shared.strategies.timer().since(shared.epoch);
-                        match budget.take(newest_class(this.run), now) {
-                            Ok(token) => {
-                                *this.permit = Permit(Some((Arc::clone(budget), token)));
-                                decision
-                            }
-                            Err(_) => this.run.stop(StopReason::Budget),
-                        }
-                    }
-                    _ => decision,
-                }
-            }
-            decision => decision,
-        };
-        if let Some(budget) = &shared.config.budget {
-            let last = if decision == Decision::Return { this.token.take() } else { None };
-            budget.end(decision, last);
-        }
-        if let Some(record) = this.head.extensions.get::<Record>() {
-            record.set(*this.run.attempts());
-        }
-        let error = answer.as_ref().and_then(|answer| answer.as_ref().err());
-        let words = || error.and_then(|error| shared.strategies.deliver().words(error));
-        tell(shared, this.head, this.run, Some(&words), answer.is_none(), decision);
-        *this.answer = answer;
-        let (after, then) = match decision {
-            Decision::Refresh => return this.state.set(State::Ready),
-            Decision::Retry { after, .. } => (after, Then::SendAgain),
-            Decision::Shrink { after, .. } => (after, Then::GiveBack),
-            _ => return this.state.set(State::Done),
-        };
-        // Another attempt is certain: what the answer holds, a connection perhaps, is let go.
-        let paced = shared.config.budget.is_some() && this.permit.0.is_none();
-        if then == Then::SendAgain && !paced {
-            *this.answer = None;
-        }
-        if after.is_zero() {
-            return self.take_token(then); // A timer would wait for its next tick.
-        }
-        let sleep = shared.strategies.timer().sleep(after);
-        this.state.set(State::Wait { sleep, then });
-    }
+    const MAY_STOP: bool = <W::Answer as Answer<S::Error>>::MAY_STOP;
 
-    /// The wait is over: where retries are paced, they also need a token.
-    fn take_token(self: Pin<&mut Self>, then: Then) {
+    fn poll_attempt(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<ControlFlow<<Self as Future>::Output, Stage>> {
         let mut this = self.project();
         let shared = &**this.shared;
-        let timer = shared.strategies.timer();
-        if let (Some(budget), None) = (&shared.config.budget, &this.permit.0) {
-            let now = timer.since(shared.epoch);
-            let token = match budget.take(newest_class(this.run), now) {
-                Ok(token) => token,
-                Err(empty) => {
-                    let until = empty.until().unwrap_or(Duration::MAX);
-                    let wait =
-                        until.saturating_sub(now).clamp(Duration::from_millis(1), TOKEN_POLL);
-                    let left = this.run.time_left(timer.since(*this.began));
-                    if left.is_some_and(|left| wait >= left) {
-                        let decision = this.run.stop(StopReason::Budget);
-                        tell(shared, this.head, this.run, None, false, decision);
-                        return this.state.set(State::Done);
-                    }
-                    this.run.waited_longer(wait);
-                    return this.state.set(State::Wait { sleep: timer.sleep(wait), then });
-                }
-            };
-            *this.permit = Permit(Some((Arc::clone(budget), token)));
-        }
-        match then {
-            Then::SendAgain => this.state.set(State::Ready),
-            Then::GiveBack => {
-                this.permit.spend();
-                this.state.set(State::Done);
+        let at = At { shared, limits: shared.limits(*this.scope), began: *this.began };
+        let polled = {
+            let _entered = this.life.as_ref().map(|life| life.spans.enter());
+            let call = this.call.as_mut().as_pin_mut();
+            call.expect("an attempt is polled until it ends").poll(cx)
+        };
+        let answer = match polled {
+            Poll::Ready(answer) => Some(answer),
+            Poll::Pending if Self::MAY_STOP => {
+                // Only now is a timer worth its price.
+                let left = this.life.as_ref().and_then(|life| life.run.time_left(at.elapsed()));
+                let limit = [shared.config.attempt_timeout, left].into_iter().flatten().min();
+                let Some(limit) = limit else { return Poll::Pending };
+                ready!(poll_sleep(this.sleep, shared, || limit, cx));
+                None
+            }
+            Poll::Pending => return Poll::Pending,
+        };
+        this.call.set(None);
+        if let Some(Ok(response)) = &answer {
+            if at.is_plain_success(response.status(), this.life.as_deref()) {
+                at.succeeded();
+                *this.life = None;
+                return Poll::Ready(Break(answer.expect("there is one")));
             }
         }
+        let life = this.life.get_or_insert_with(|| {
+            Box::new(Life::new(Run::new(shared.config.policy, *this.safety), Spans::none()))
+        });
+        Poll::Ready(Continue(life.ended(&at, answer)))
     }
 
-    /// The service is ready for the next attempt.
-    fn send_again(self: Pin<&mut Self>) {
+    /// A stage between two attempts, or before the first.
+    fn poll_between(self: Pin<&mut Self>, stage: Stage, cx: &mut Context<'_>) -> Poll<Stage> {
         let mut this = self.project();
-        let body = this.next_body.take().expect("a request is sent again with the body at hand");
-        *this.answer = None;
-        if let Some(token) = this.permit.spend() {
-            *this.token = Some(token);
+        let shared = &**this.shared;
+        let at = At { shared, limits: shared.limits(*this.scope), began: *this.began };
+        let life = this.life.as_mut().expect("a request that waits has a life");
+        let elapsed = at.elapsed();
+        // What cannot be answered without an answer has to wait.
+        let left = life.run.time_left(elapsed).filter(|_| Self::MAY_STOP || life.answer.is_some());
+        match stage {
+            Stage::Refresh => {
+                let credential = shared.config.credential.as_ref().expect("it is made fresh");
+                if let Poll::Ready(is_fresh) = life.poll_refresh(credential, cx) {
+                    return Poll::Ready(life.refreshed(&at, is_fresh));
+                }
+                let Some(left) = left else { return Poll::Pending };
+                ready!(poll_sleep(this.sleep, shared, || left, cx));
+                Poll::Ready(life.stop(&at, StopReason::Deadline { wait: Duration::ZERO }))
+            }
+            Stage::Wait => {
+                let wait = life.wait_left(elapsed);
+                if !wait.is_zero() {
+                    // A timer for no wait at all would wait for its next tick.
+                    ready!(poll_sleep(this.sleep, shared, || wait, cx));
+                }
+                Poll::Ready(life.waited(&at))
+            }
+            Stage::Token => loop {
+                let wait = match life.ask_for_token(&at, cx) {
+                    Turn::Token(token) => return Poll::Ready(life.granted(&at, token)),
+                    Turn::Full => return Poll::Ready(life.stop(&at, StopReason::Budget)),
+                    Turn::Wait(wait) => wait,
+                };
+                let left = life.run.time_left(at.elapsed());
+                if left.is_some_and(|left| left.is_zero()) {
+                    return Poll::Ready(life.stop(&at, StopReason::Budget));
+                }
+                let Some(wait) = wait.into_iter().chain(left).min() else { return Poll::Pending };
+                // The bucket may grant sooner or later than when it was asked last.
+                *this.sleep = None;
+                ready!(poll_sleep(this.sleep, shared, || wait, cx));
+            },
+            Stage::Drain => {
+                let drain = shared.config.drain;
+                if life.poll_drain(drain.bytes, cx).is_pending() {
+                    ready!(poll_sleep(this.sleep, shared, || drain.time, cx));
+                }
+                Poll::Ready(life.drained())
+            }
+            Stage::Gate => loop {
+                let wait = match at.enter(&mut life.ticket) {
+                    Entry::Go => return Poll::Ready(life.passes(elapsed)),
+                    Entry::Closed(why) => {
+                        return Poll::Ready(life.stop(&at, StopReason::Closed { why }));
+                    }
+                    Entry::Paused(wait) => {
+                        return Poll::Ready(life.stop(&at, StopReason::Paused { wait }));
+                    }
+                    Entry::Wait(wait) => wait,
+                };
+                if left.is_some_and(|left| wait >= left) {
+                    return Poll::Ready(life.stop(&at, StopReason::Deadline { wait }));
+                }
+                ready!(poll_sleep(this.sleep, shared, || wait, cx));
+                *this.sleep = None;
+            },
+            Stage::Ready => {
+                let service = life.service.as_mut().expect("it is kept for another attempt");
+                let polled = service.poll_ready(cx);
+                match (polled, left) {
+                    (Poll::Ready(Ok(())), _) => {}
+                    (Poll::Ready(Err(error)), _) => {
+                        life.answer = Some(Err(error));
+                        return Poll::Ready(Stage::Done);
+                    }
+                    (Poll::Pending, None) => return Poll::Pending,
+                    (Poll::Pending, Some(left)) => {
+                        ready!(poll_sleep(this.sleep, shared, || left, cx));
+                        let reason = StopReason::Deadline { wait: Duration::ZERO };
+                        return Poll::Ready(life.stop(&at, reason));
+                    }
+                }
+                if at.enter(&mut life.ticket) != Entry::Go {
+                    // The gate was shut meanwhile: what is ready may serve another.
+                    let clone = service.clone();
+                    *service = clone;
+                    return Poll::Ready(Stage::Gate);
+                }
+                let request = life.next_request(&at);
+                let service = life.service.as_mut().expect("it was made ready");
+                let _entered = life.spans.enter();
+                this.call.set(Some(service.call(request)));
+                Poll::Ready(Stage::Attempt)
+            }
+            Stage::Attempt | Stage::Done => unreachable!("polled elsewhere"),
         }
-        let (request, generation) = attempt(this.shared, this.head, body);
-        *this.generation = generation;
-        let elapsed = this.shared.strategies.timer().since(*this.began);
-        let cut_off = cut_off::<S, B, W>(this.shared, this.run, elapsed);
-        let call = this.service.call(request);
-        this.state.set(State::Attempt { call, cut_off, limit: None });
     }
 
-    fn finish(self: Pin<&mut Self>) -> Result<S::Response, S::Error> {
+    fn finish(self: Pin<&mut Self>) -> <Self as Future>::Output {
         let this = self.project();
-        let attempts = *this.run.attempts();
-        if let Some(record) = this.head.extensions.get::<Record>() {
-            record.set(attempts);
-        }
-        match this.answer.take() {
+        let at =
+            At { shared: this.shared, limits: this.shared.limits(*this.scope), began: *this.began };
+        let mut life = this.life.take().expect("polled after it was ready");
+        life.leave(&at);
+        let attempts = life.end(&at);
+        match life.answer.take() {
             Some(Ok(mut response)) => {
                 if attempts.count() > 1 || attempts.stop_reason().is_some() {
                     response.extensions_mut().insert(attempts);
@@ -384,54 +340,24 @@ where
     }
 }
 
-/// What became of the newest attempt.
-fn newest_delivery(run: &Run) -> Option<Delivery> {
-    run.attempts().iter().last().map(Attempt::delivery)
-}
-
-/// The class of the failure that a retry answers.
-fn newest_class(run: &Run) -> Class {
-    run.attempts().iter().last().and_then(Attempt::class).unwrap_or(Class::Server)
-}
-
-/// Tells the observer, if there is one, what became of the newest attempt.
-fn tell<W: Strategies>(
+/// Waits, by a timer that is made when it is first needed.
+fn poll_sleep<W: Strategies>(
+    sleep: &mut Option<Pin<Box<<W::Timer as Timer>::Sleep>>>,
     shared: &Shared<W>,
-    head: &request::Parts,
-    run: &Run,
-    error: Option<&dyn Fn() -> Option<String>>,
-    timed_out: bool,
-    decision: Decision,
-) {
-    let (Some(observer), Some(last)) = (&shared.config.observer, run.attempts().iter().last())
-    else {
-        return;
-    };
-    observer(&Event {
-        uri: &head.uri,
-        attempt: run.attempts().count(),
-        delivery: last.delivery(),
-        error: error.and_then(|words| words()),
-        timed_out,
-        decision,
-    });
-}
-
-/// Whether there is another credential than the one that was refused.
-fn refreshed<W: Strategies>(shared: &Shared<W>, refused: Option<Generation>) -> bool {
-    match (&shared.config.credential, refused) {
-        (Some(credential), Some(refused)) => credential.refresh(refused),
-        _ => false,
-    }
+    wait: impl FnOnce() -> Duration,
+    cx: &mut Context<'_>,
+) -> Poll<()> {
+    let timer = shared.strategies.timer();
+    sleep.get_or_insert_with(|| Box::pin(timer.sleep(wait()))).as_mut().poll(cx)
 }
 
 impl<S, B, W> fmt::Debug for ResponseFuture<S, B, W>
 where
-    S: Service<Request<B>>,
+    S: Service<Request<B>, Response: Answered>,
     W: Strategies,
     W::Replay: Replay<B>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture").field("run", &self.run).finish_non_exhaustive()
+        f.debug_struct("ResponseFuture").field("stage", &self.stage).finish_non_exhaustive()
     }
 }

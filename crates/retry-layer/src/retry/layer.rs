@@ -1,102 +1,241 @@
 //! What the user configures.
 
 use core::fmt;
+use core::num::{NonZeroU32, NonZeroUsize};
 use core::time::Duration;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use http::Request;
 use retry_policy::{Budget, Policy};
 use tower_layer::Layer;
 
+use super::Retry;
+use super::service::Shared;
 use super::strategies::{AnswerOrStopped, Strategies, With};
-use super::{Event, Retry};
+use crate::Observer;
 use crate::credential::Credential;
 use crate::delivery::OfFunction;
+use crate::header::IdempotencyKey;
+use crate::limits::{Gate, Limits, Line, ScopeOf};
+use crate::timer::Timer;
 #[cfg(feature = "tokio")]
 use crate::{delivery::KnownErrors, replay::CloneBody, timer::TokioTimer};
 
+/// Our choice: what a bucket earns in an hour of bad days; more would wait in vain.
+const LINE: usize = 1000;
+/// Our choice: a page of rows; more costs more than a new connection.
+const DRAINED: Drain = Drain { bytes: 64 * 1024, time: Duration::from_millis(100) };
+
 /// Sends requests again where that is allowed and useful.
 ///
-/// All services made by one layer, and all their clones, share its budget and its credential.
-#[derive(Clone)]
-pub struct RetryLayer<W> {
-    pub(super) config: Config,
-    pub(super) strategies: W,
+/// All services made by one layer, and all their clones, share its credential, and for each origin a budget
+/// and a gate.
+///
+/// # Numbers
+///
+/// | what | default | bounds | source |
+/// | --- | --- | --- | --- |
+/// | retries that wait for a token | 1,000 for each origin | at least 1 | our choice: more would wait in vain |
+/// | read of a discarded answer | 64 KiB, 100 ms | | our choice: more costs more than a new connection |
+pub struct RetryLayer<W: Strategies> {
+    config: Config,
+    strategies: W,
+    made: Arc<OnceLock<Arc<Shared<W>>>>,
 }
 
-type Observer = dyn Fn(&Event<'_>) + Send + Sync;
+type Draw = dyn Fn() -> u32 + Send + Sync;
 
 /// What does not depend on a type.
-#[derive(Clone)]
 pub(super) struct Config {
     pub(super) policy: Policy,
-    pub(super) budget: Option<Arc<Budget>>,
+    budget: Option<Budget>,
+    gate: Option<Gate>,
+    fails_fast: bool,
+    closes_after: Option<NonZeroU32>,
+    longest_line: usize,
+    pub(super) scope_of: Option<Arc<ScopeOf>>,
     pub(super) credential: Option<Credential>,
     pub(super) attempt_timeout: Option<Duration>,
-    pub(super) observer: Option<Arc<Observer>>,
+    pub(super) drain: Drain,
+    pub(super) observer: Option<Arc<dyn Observer>>,
+    draw: Option<Arc<Draw>>,
+    pub(super) key: Option<IdempotencyKey>,
+    pub(super) counts_attempts: bool,
+    pub(super) is_nested: bool,
+}
+
+/// How much of a discarded answer is read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Drain {
+    pub(super) bytes: usize,
+    pub(super) time: Duration,
+}
+
+impl Config {
+    /// What the requests of one origin share.
+    pub(super) fn limits(&self) -> Limits {
+        Limits {
+            budget: self.budget.as_ref().map(Budget::fresh),
+            line: Line::new(self.longest_line),
+            gate: self.gate.as_ref().map(|gate| gate.fresh(self.fails_fast, self.closes_after)),
+        }
+    }
+
+    pub(super) fn draw(&self) -> u32 {
+        self.draw.as_ref().map_or_else(|| fastrand::u32(..), |draw| draw())
+    }
 }
 
 #[cfg(feature = "tokio")]
 impl RetryLayer<With<CloneBody, super::LastAnswer, KnownErrors, TokioTimer>> {
-    /// A layer with this policy, a budget that sheds, cloned bodies and tokio's timer.
+    /// A layer with this policy, a budget that sheds, a gate, cloned bodies and tokio's timer.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
-        let strategies = super::strategies::Plain {
+        let config = Config {
+            policy,
+            budget: Some(Budget::shed()),
+            gate: Some(Gate::new()),
+            fails_fast: false,
+            closes_after: None,
+            longest_line: LINE,
+            scope_of: None,
+            credential: None,
+            attempt_timeout: None,
+            drain: DRAINED,
+            observer: None,
+            draw: None,
+            key: None,
+            counts_attempts: false,
+            is_nested: false,
+        };
+        let strategies = With {
             replay: CloneBody,
             answer: super::LastAnswer,
             deliver: KnownErrors,
             timer: TokioTimer::new(),
         };
-        let config = Config {
-            policy,
-            budget: Some(Arc::new(Budget::shed())),
-            credential: None,
-            attempt_timeout: None,
-            observer: None,
-        };
-        Self { config, strategies }
+        Self::of(config, strategies)
     }
 }
 
-impl<R, A, D, T> RetryLayer<With<R, A, D, T>> {
-    /// Shares this budget; `None` lifts the bound on extra load.
+impl<W: Strategies> RetryLayer<W> {
+    fn of(config: Config, strategies: W) -> Self {
+        Self { config, strategies, made: Arc::default() }
+    }
+
+    fn with(self, change: impl FnOnce(&mut Config)) -> Self {
+        let Self { mut config, strategies, .. } = self;
+        change(&mut config);
+        Self::of(config, strategies)
+    }
+
+    /// Bounds the retries of each origin by a budget on these terms; `None` lifts the bound on extra load.
     #[must_use]
-    pub fn budget(mut self, budget: impl Into<Option<Arc<Budget>>>) -> Self {
-        self.config.budget = budget.into();
-        self
+    pub fn budget(self, budget: impl Into<Option<Budget>>) -> Self {
+        self.with(|config| config.budget = budget.into())
+    }
+
+    /// Lets at most so many retries of an origin wait for a token of a budget that paces.
+    #[must_use]
+    pub fn longest_line(self, retries: NonZeroUsize) -> Self {
+        self.with(|config| config.longest_line = retries.get())
+    }
+
+    /// Holds the requests of each origin back by a gate on these terms; `None` lets each wait on its own.
+    #[must_use]
+    pub fn gate(self, gate: impl Into<Option<Gate>>) -> Self {
+        self.with(|config| config.gate = gate.into())
+    }
+
+    /// Shares budget and gate among the requests for which this function says the same, in place of
+    /// those of one origin.
+    #[must_use]
+    pub fn scope_by(self, scope: impl Fn(&Request<()>) -> u64 + Send + Sync + 'static) -> Self {
+        self.with(|config| config.scope_of = Some(Arc::new(scope)))
     }
 
     /// Sends this credential with every attempt and takes a fresh one after a 401.
     #[must_use]
-    pub fn credential(mut self, credential: Credential) -> Self {
-        self.config.credential = Some(credential);
-        self
+    pub fn credential(self, credential: Credential) -> Self {
+        self.with(|config| config.credential = Some(credential))
     }
 
-    /// Tells this function of every attempt.
+    /// Tells this observer of attempts, ends and gates.
     #[must_use]
-    pub fn observe(mut self, observer: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
-        self.config.observer = Some(Arc::new(observer));
-        self
+    pub fn observe(self, observer: impl Observer + 'static) -> Self {
+        self.with(|config| config.observer = Some(Arc::new(observer)))
     }
 
-    /// Cuts off an attempt after this time, and any attempt at the policy's deadline.
+    /// Reads at most so much of an answer that is not returned, so that an HTTP/1 connection can be used
+    /// again.
+    #[must_use]
+    pub fn drain(self, bytes: usize, time: Duration) -> Self {
+        self.with(|config| config.drain = Drain { bytes, time })
+    }
+
+    /// Spreads waits by these draws, each uniform over a `u32`, in place of a generator of the thread.
+    #[must_use]
+    pub fn draws(self, draw: impl Fn() -> u32 + Send + Sync + 'static) -> Self {
+        self.with(|config| config.draw = Some(Arc::new(draw)))
+    }
+
+    /// Gives requests that are not idempotent an `Idempotency-Key`, unless they have one.
+    #[must_use]
+    pub fn idempotency_key(self, key: IdempotencyKey) -> Self {
+        self.with(|config| config.key = Some(key))
+    }
+
+    /// Numbers the attempts in the header `x-attempt`, from 1.
+    #[must_use]
+    pub fn attempt_header(self) -> Self {
+        self.with(|config| config.counts_attempts = true)
+    }
+
+    /// Sends a request once that carries an `x-attempt`: the layer that numbered it sends it again.
+    #[must_use]
+    pub fn nested(self) -> Self {
+        self.with(|config| config.is_nested = true)
+    }
+}
+
+impl<R, A, D, T: Timer> RetryLayer<With<R, A, D, T>> {
+    /// Ends a request at the policy's deadline, whatever it is waiting for then.
     ///
     /// A request without an answer then ends with [`Stopped`](retry_policy::Stopped), so the
     /// service's error must be able to hold it; boxed errors are.
     #[must_use]
-    pub fn attempt_timeout(self, timeout: Duration) -> RetryLayer<With<R, AnswerOrStopped, D, T>> {
+    pub fn cut_off(self) -> RetryLayer<With<R, AnswerOrStopped, D, T>> {
         let With { replay, deliver, timer, .. } = self.strategies;
-        RetryLayer {
-            config: Config { attempt_timeout: Some(timeout), ..self.config },
-            strategies: With { replay, answer: AnswerOrStopped, deliver, timer },
-        }
+        RetryLayer::of(self.config, With { replay, answer: AnswerOrStopped, deliver, timer })
+    }
+
+    /// Cuts off an attempt after this time, and any attempt at the policy's deadline, as
+    /// [`cut_off`](Self::cut_off) does.
+    #[must_use]
+    pub fn attempt_timeout(self, timeout: Duration) -> RetryLayer<With<R, AnswerOrStopped, D, T>> {
+        self.with(|config| config.attempt_timeout = Some(timeout)).cut_off()
+    }
+
+    /// Answers a request that meets a pause at once with
+    /// [`StopReason::Paused`](retry_policy::StopReason::Paused), as [`cut_off`](Self::cut_off) does.
+    #[must_use]
+    pub fn fail_fast(self) -> RetryLayer<With<R, AnswerOrStopped, D, T>> {
+        self.with(|config| config.fails_fast = true).cut_off()
+    }
+
+    /// Sends nothing more to an origin that refused so many requests in a row for their credential, or
+    /// says that it blocks this client. Requests end with
+    /// [`StopReason::Closed`](retry_policy::StopReason::Closed) then, as [`cut_off`](Self::cut_off) does.
+    #[must_use]
+    pub fn closes_after(self, refused: NonZeroU32) -> RetryLayer<With<R, AnswerOrStopped, D, T>> {
+        self.with(|config| config.closes_after = Some(refused)).cut_off()
     }
 
     /// Sends bodies again in this way.
     #[must_use]
     pub fn replay<R2>(self, replay: R2) -> RetryLayer<With<R2, A, D, T>> {
         let With { answer, deliver, timer, .. } = self.strategies;
-        RetryLayer { config: self.config, strategies: With { replay, answer, deliver, timer } }
+        RetryLayer::of(self.config, With { replay, answer, deliver, timer })
     }
 
     /// Reads the service's errors by this function.
@@ -104,14 +243,14 @@ impl<R, A, D, T> RetryLayer<With<R, A, D, T>> {
     pub fn delivery<F>(self, delivery: F) -> RetryLayer<With<R, A, OfFunction<F>, T>> {
         let With { replay, answer, timer, .. } = self.strategies;
         let deliver = OfFunction(delivery);
-        RetryLayer { config: self.config, strategies: With { replay, answer, deliver, timer } }
+        RetryLayer::of(self.config, With { replay, answer, deliver, timer })
     }
 
     /// Waits by this timer.
     #[must_use]
-    pub fn timer<T2>(self, timer: T2) -> RetryLayer<With<R, A, D, T2>> {
+    pub fn timer<T2: Timer>(self, timer: T2) -> RetryLayer<With<R, A, D, T2>> {
         let With { replay, answer, deliver, .. } = self.strategies;
-        RetryLayer { config: self.config, strategies: With { replay, answer, deliver, timer } }
+        RetryLayer::of(self.config, With { replay, answer, deliver, timer })
     }
 }
 
@@ -119,11 +258,44 @@ impl<S, W: Strategies + Clone> Layer<S> for RetryLayer<W> {
     type Service = Retry<S, W>;
 
     fn layer(&self, inner: S) -> Retry<S, W> {
-        Retry::new(inner, self)
+        let made = || Arc::new(Shared::new(self.config.clone(), self.strategies.clone()));
+        Retry::new(inner, Arc::clone(self.made.get_or_init(made)))
     }
 }
 
-impl<W> fmt::Debug for RetryLayer<W> {
+impl<W: Strategies + Clone> Clone for RetryLayer<W> {
+    fn clone(&self) -> Self {
+        Self {
+            config: self.config.clone(),
+            strategies: self.strategies.clone(),
+            made: Arc::clone(&self.made),
+        }
+    }
+}
+
+impl Clone for Config {
+    fn clone(&self) -> Self {
+        Self {
+            policy: self.policy,
+            budget: self.budget.as_ref().map(Budget::fresh),
+            gate: self.gate,
+            fails_fast: self.fails_fast,
+            closes_after: self.closes_after,
+            longest_line: self.longest_line,
+            scope_of: self.scope_of.clone(),
+            credential: self.credential.clone(),
+            attempt_timeout: self.attempt_timeout,
+            drain: self.drain,
+            observer: self.observer.clone(),
+            draw: self.draw.clone(),
+            key: self.key,
+            counts_attempts: self.counts_attempts,
+            is_nested: self.is_nested,
+        }
+    }
+}
+
+impl<W: Strategies> fmt::Debug for RetryLayer<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.config.fmt(f)
     }
@@ -134,6 +306,7 @@ impl fmt::Debug for Config {
         f.debug_struct("Retry")
             .field("policy", &self.policy)
             .field("budget", &self.budget)
+            .field("gate", &self.gate)
             .field("credential", &self.credential)
             .field("attempt_timeout", &self.attempt_timeout)
             .finish_non_exhaustive()

@@ -2,17 +2,22 @@
 
 use core::fmt;
 use core::task::{Context, Poll};
+use core::time::Duration;
 use std::sync::Arc;
 
-use http::{Request, Response};
+use http::{Request, Response, Uri};
+use http_body::Body;
+use retry_policy::attempts::Record;
 use tower_service::Service;
 
 use super::ResponseFuture;
-use super::layer::{Config, RetryLayer};
+use super::layer::Config;
 use super::strategies::{Answer, Strategies};
 use crate::delivery::Deliver;
+use crate::limits::{GateState, Limits, Origins, Scope};
 use crate::replay::Replay;
 use crate::timer::Timer;
+use crate::trace::Spans;
 
 /// A service that sends again what may be sent again.
 pub struct Retry<S, W: Strategies> {
@@ -24,21 +29,89 @@ pub struct Retry<S, W: Strategies> {
 pub(super) struct Shared<W: Strategies> {
     pub(super) config: Config,
     pub(super) strategies: W,
-    /// Where the budget's clock starts.
-    pub(super) epoch: <W::Timer as Timer>::Instant,
+    /// Where the clock of all that is shared starts.
+    epoch: <W::Timer as Timer>::Instant,
+    origins: Origins,
 }
 
-impl<S, W: Strategies + Clone> Retry<S, W> {
-    pub(super) fn new(inner: S, layer: &RetryLayer<W>) -> Self {
-        let strategies = layer.strategies.clone();
+impl<W: Strategies> Shared<W> {
+    pub(super) fn new(config: Config, strategies: W) -> Self {
         let epoch = strategies.timer().now();
-        Self { inner, shared: Arc::new(Shared { config: layer.config.clone(), strategies, epoch }) }
+        let origins = Origins::new(|| config.limits());
+        Self { config, strategies, epoch, origins }
+    }
+
+    /// The time on the clock of all that is shared.
+    pub(super) fn now(&self) -> Duration {
+        self.strategies.timer().since(self.epoch)
+    }
+
+    pub(super) fn limits(&self, scope: Scope) -> &Limits {
+        self.origins.get(scope)
+    }
+
+    pub(super) fn scope(&self, head: &Request<()>) -> Scope {
+        match &self.config.scope_of {
+            Some(scope_of) => self.origins.of_key(scope_of(head), || self.config.limits()),
+            None => self.origins.of_uri(head.uri(), || self.config.limits()),
+        }
+    }
+
+    /// Whether anybody wants to hear of this request, however it ends.
+    pub(super) fn is_watched(&self, head: &Request<()>) -> bool {
+        self.config.observer.is_some()
+            || Spans::are_on()
+            || head.extensions().get::<Record>().is_some()
+    }
+}
+
+/// What the requests of one origin share at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OriginState {
+    /// The whole tokens of its retry budget; `None` without a budget.
+    pub tokens: Option<u32>,
+    /// The retries that wait for a token.
+    pub waiting: usize,
+    /// How its gate stands; `None` without a gate.
+    pub gate: Option<GateState>,
+}
+
+impl<S, W: Strategies> Retry<S, W> {
+    pub(super) const fn new(inner: S, shared: Arc<Shared<W>>) -> Self {
+        Self { inner, shared }
+    }
+
+    /// What the requests to the origin of this URI share.
+    ///
+    /// With [`scope_by`](super::RetryLayer::scope_by) it is what requests without an origin would share.
+    #[must_use]
+    pub fn origin(&self, uri: &Uri) -> OriginState {
+        let limits = self.of_uri(uri);
+        OriginState {
+            tokens: limits.budget.as_ref().map(retry_policy::Budget::tokens),
+            waiting: limits.line.len(),
+            gate: limits.gate.as_ref().map(|gate| gate.state(self.shared.now())),
+        }
+    }
+
+    /// Opens the gate of this URI's origin if it is closed.
+    pub fn open(&self, uri: &Uri) {
+        if let Some(gate) = &self.of_uri(uri).gate {
+            gate.open();
+        }
+    }
+
+    fn of_uri(&self, uri: &Uri) -> &Limits {
+        let Shared { origins, config, .. } = &*self.shared;
+        origins.get(origins.of_uri(uri, || config.limits()))
     }
 }
 
 impl<S, B, RB, W> Service<Request<B>> for Retry<S, W>
 where
     S: Service<Request<B>, Response = Response<RB>> + Clone,
+    RB: Body,
     W: Strategies,
     W::Replay: Replay<B>,
     W::Answer: Answer<S::Error>,
@@ -53,10 +126,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        // The instance that was made ready takes the call; the clone has yet to become ready.
-        let clone = self.inner.clone();
-        let ready = core::mem::replace(&mut self.inner, clone);
-        ResponseFuture::new(ready, Arc::clone(&self.shared), request)
+        ResponseFuture::new(&mut self.inner, &self.shared, request)
     }
 }
 

@@ -3,8 +3,6 @@
 use retry_policy::Stopped;
 
 use crate::timer::Timer;
-#[cfg(feature = "tokio")]
-use crate::timer::TokioTimer;
 
 /// The strategies of a [`Retry`](super::Retry).
 pub trait Strategies {
@@ -53,42 +51,47 @@ impl<R, A, D, T: Timer> Strategies for With<R, A, D, T> {
     }
 }
 
-/// The strategies of [`RetryLayer::new`](super::RetryLayer::new).
-#[cfg(feature = "tokio")]
-pub(crate) type Plain =
-    With<crate::replay::CloneBody, LastAnswer, crate::delivery::KnownErrors, TokioTimer>;
-
 /// Whether an attempt may be cut off, and what is answered then.
 pub trait Answer<E> {
-    /// Whether an attempt may be cut off although the service has not answered.
-    const CUTS_OFF: bool;
+    /// Whether a request may end although the service has not answered it.
+    const MAY_STOP: bool;
 
     /// The error for a request that has no answer; `None` where that cannot happen.
     fn without_answer(stopped: Stopped) -> Option<E>;
 }
 
-/// Always the service's own last answer: attempts are never cut off.
+/// Always the service's own last answer: nothing is cut off, and a deadline is looked at between attempts.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct LastAnswer;
 
 impl<E> Answer<E> for LastAnswer {
-    const CUTS_OFF: bool = false;
+    const MAY_STOP: bool = false;
 
     fn without_answer(_: Stopped) -> Option<E> {
         None
     }
 }
 
-/// The service's own last answer, or [`Stopped`] where time ran out before there was one.
+/// The service's own last answer, or [`Stopped`] where there is none: time ran out, or the gate is closed.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct AnswerOrStopped;
 
 impl<E: From<Stopped>> Answer<E> for AnswerOrStopped {
-    const CUTS_OFF: bool = true;
+    const MAY_STOP: bool = true;
 
     fn without_answer(stopped: Stopped) -> Option<E> {
         Some(stopped.into())
     }
+}
+
+/// A response, whatever its body is.
+pub trait Answered {
+    /// Its body.
+    type Body;
+}
+
+impl<RB> Answered for http::Response<RB> {
+    type Body = RB;
 }

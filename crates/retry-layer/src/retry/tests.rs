@@ -13,14 +13,14 @@ use retry_policy::backoff::Backoff;
 use retry_policy::hint::Source;
 use retry_policy::jitter::Jitter;
 use retry_policy::safety::Shrinkable;
-use retry_policy::{Attempts, Budget, Class, Policy, StopReason, Stopped};
+use retry_policy::{Attempts, Budget, Decision, Delivery, Policy, StopReason, Stopped};
 use tokio::time::Instant;
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 use super::*;
 use crate::collect::{CollectError, CollectLayer};
 use crate::replay::{SendOnce, TryClone};
-use crate::{BoxError, Credential, Key};
+use crate::{BoxError, Credential, Event, Key};
 
 const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
@@ -56,7 +56,7 @@ fn scripted(
     script: &[Scripted],
 ) -> (
     Calls,
-    impl Service<Request<String>, Response = Response<()>, Error = BoxError, Future: Send>
+    impl Service<Request<String>, Response = Response<String>, Error = BoxError, Future: Send>
     + Clone
     + use<>,
 ) {
@@ -82,7 +82,7 @@ fn scripted(
                     status
                 }
             };
-            Ok::<_, BoxError>(response.status(status).body(()).unwrap())
+            Ok::<_, BoxError>(response.status(status).body(String::new()).unwrap())
         }
     });
     (calls, service)
@@ -156,13 +156,10 @@ async fn a_plain_layer_never_cuts_an_attempt_off() {
 
 #[tokio::test(start_paused = true)]
 async fn returns_the_last_response_when_the_budget_is_empty() {
-    let script = [Status(503); 64];
-    let (calls, service) = scripted(&script);
-    let budget = Arc::new(Budget::shed());
+    let (calls, service) = scripted(&[Status(503); 64]);
     // All in one moment, before a probe is due.
     let at_once = policy(8).backoff(Backoff::constant(Duration::ZERO)).build().unwrap();
-    let layer = RetryLayer::new(at_once).budget(Arc::clone(&budget));
-    let service = layer.layer(service);
+    let service = RetryLayer::new(at_once).layer(service);
     service.clone().oneshot(get()).await.unwrap();
     let response = service.oneshot(get()).await.unwrap();
     // Seven retries, then the three tokens that are left.
@@ -171,61 +168,66 @@ async fn returns_the_last_response_when_the_budget_is_empty() {
     assert_eq!(response.status(), 503);
 }
 
+/// Waits of 100 ms, and one token that is soon spent.
+fn paced(attempts: u32) -> (retry_policy::policy::Builder, Budget) {
+    let backoff = Backoff::constant(Duration::from_millis(100));
+    (policy(attempts).backoff(backoff), Budget::pace().with_reserve(1).unwrap())
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_paced_retry_waits_for_its_token_after_its_backoff() {
-    let budget = Arc::new(Budget::pace());
-    while budget.tokens() > 0 {
-        let _ = budget.take(Class::Server, Duration::from_millis(1500)).unwrap();
-    }
-    let (calls, service) = scripted(&[Status(503), Status(503)]);
-    let layer = RetryLayer::new(policy(5).build().unwrap()).budget(Arc::clone(&budget));
-    let response = layer.layer(service).oneshot(get()).await.unwrap();
+    let (policy, budget) = paced(5);
+    let (calls, service) = scripted(&[Status(503), Status(503), Status(503)]);
+    let service = RetryLayer::new(policy.build().unwrap()).budget(budget).layer(service);
+    let response = service.oneshot(get()).await.unwrap();
     assert_eq!(response.status(), 200);
-    // 1 s of backoff, then the first probe a second after the bucket became empty, at 2.5 s; then 2 s
-    // of backoff, in which the second probe falls due.
-    assert_eq!(times(&calls), [0, 2, 4]);
-    assert_eq!(Attempts::of(&response).total_wait(), Duration::from_millis(4500));
+    // The token, then the probes 1 s after the bucket became empty and 2 s after that.
+    let times: Vec<_> = calls.lock().unwrap().iter().map(|(at, ..)| at.as_millis()).collect();
+    assert_eq!(times, [0, 100, 1100, 3100]);
+    assert_eq!(Attempts::of(&response).total_wait(), Duration::from_millis(3100));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_token_that_does_not_come_before_the_deadline_ends_the_request_with_its_last_answer() {
-    let budget = Arc::new(Budget::pace());
-    while budget.tokens() > 0 {
-        let _ = budget.take(Class::Server, secs(1)).unwrap();
-    }
-    let (calls, service) = scripted(&[Status(503)]);
-    let policy = policy(5).deadline(Duration::from_millis(1500)).build().unwrap();
-    let layer = RetryLayer::new(policy).budget(budget);
-    let response = layer.layer(service).oneshot(get()).await.unwrap();
-    assert_eq!((response.status().as_u16(), calls.lock().unwrap().len()), (503, 1));
+    let (policy, budget) = paced(5);
+    let (calls, service) = scripted(&[Status(503), Status(503)]);
+    let policy = policy.deadline(secs(1)).build().unwrap();
+    let service = RetryLayer::new(policy).budget(budget).layer(service);
+    let began = Instant::now();
+    let response = service.clone().oneshot(get()).await.unwrap();
+    assert_eq!((response.status().as_u16(), calls.lock().unwrap().len()), (503, 2));
     assert_eq!(Attempts::of(&response).stop_reason(), Some(StopReason::Budget));
+    assert_eq!((began.elapsed(), service.origin(get().uri()).waiting), (secs(1), 0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_retry_that_never_left_costs_no_token() {
-    let budget = Arc::new(Budget::pace());
     let failing = service_fn(|_: Request<String>| async { Err::<Response<String>, _>(()) });
-    let layer = RetryLayer::new(policy(4).build().unwrap())
-        .budget(Arc::clone(&budget))
-        .delivery(|(): &()| Delivery::NotSent);
-    layer.layer(failing).oneshot(get()).await.unwrap_err();
-    assert_eq!(budget.tokens(), 10);
+    let service = RetryLayer::new(policy(4).build().unwrap())
+        .delivery(|(): &()| Delivery::NotSent)
+        .layer(failing);
+    service.clone().oneshot(get()).await.unwrap_err();
+    assert_eq!(service.origin(get().uri()).tokens, Some(10));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_request_dropped_in_its_wait_gives_its_token_back_and_is_not_sent() {
     let (calls, service) = scripted(&[Status(503), Status(503)]);
-    let budget = Arc::new(Budget::shed());
-    let layer = RetryLayer::new(policy(5).build().unwrap()).budget(Arc::clone(&budget));
+    let service = RetryLayer::new(policy(5).build().unwrap()).layer(service);
     let record = Record::new();
     let mut request = get();
     request.extensions_mut().insert(record.clone());
-    let call = layer.layer(service).oneshot(request);
-    assert!(tokio::time::timeout(Duration::from_millis(500), call).await.is_err());
-    assert_eq!(budget.tokens(), 10, "it was taken and given back");
+    let mut call = Box::pin(service.clone().oneshot(request));
+    assert!(tokio::time::timeout(Duration::from_millis(500), &mut call).await.is_err());
+    assert_eq!(service.origin(get().uri()).tokens, Some(9), "it is taken before the wait");
+    drop(call);
+    assert_eq!(service.origin(get().uri()).tokens, Some(10), "and given back");
     tokio::time::sleep(secs(60)).await;
     assert_eq!(calls.lock().unwrap().len(), 1);
-    assert_eq!(record.attempts().unwrap().count(), 1, "the record is filled in every case");
+    assert_eq!(
+        record.attempts().unwrap().to_string(),
+        "1 attempt: 503 (waited 1 s); cancelled by the caller"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -266,10 +268,7 @@ async fn a_401_is_answered_with_a_fresh_key_at_once_and_only_once() {
     let key = Credential::api_key(Key::file(&path)).unwrap();
     std::fs::write(&path, "new").unwrap();
     let (calls, service) = scripted(&[Status(401), Status(401)]);
-    let budget = Arc::new(Budget::shed());
-    let _ = budget.take(Class::Server, Duration::ZERO).unwrap();
-    let layer = RetryLayer::new(policy(5).build().unwrap()).budget(Arc::clone(&budget));
-    let layer = layer.credential(key);
+    let layer = RetryLayer::new(policy(5).build().unwrap()).credential(key);
     let response = layer.layer(service).oneshot(post()).await.unwrap();
     std::fs::remove_file(&path).unwrap();
     assert_eq!(response.status(), 401);
@@ -277,12 +276,15 @@ async fn a_401_is_answered_with_a_fresh_key_at_once_and_only_once() {
     let keys: Vec<_> = calls.lock().unwrap().iter().map(|(_, _, key)| key.clone()).collect();
     assert_eq!(keys, [Some("old".to_owned()), Some("new".to_owned())]);
     assert_eq!(times(&calls), [0, 0]);
-    // A success after a refresh took no token, so it gets none back.
+    // A success after a refresh took no token and gets none back: it is an ordinary success, which finds
+    // the bucket as full as it was.
     std::fs::write(&path, "newer").unwrap();
     let (_, service) = scripted(&[Status(401)]);
-    let response = layer.layer(service).oneshot(post()).await.unwrap();
+    let service = layer.layer(service);
+    let response = service.clone().oneshot(post()).await.unwrap();
     std::fs::remove_file(&path).unwrap();
-    assert_eq!((response.status().as_u16(), budget.tokens()), (200, 9));
+    assert_eq!(response.status(), 200);
+    assert_eq!(service.origin(post().uri()).tokens, Some(10));
 }
 
 #[tokio::test(start_paused = true)]
@@ -303,7 +305,7 @@ async fn the_observer_hears_of_every_attempt() {
     let (_, service) = scripted(&[Status(503), Status(200)]);
     let heard = Arc::new(Mutex::new(Vec::new()));
     let tell = Arc::clone(&heard);
-    let layer = RetryLayer::new(policy(5).build().unwrap()).observe(move |event| {
+    let layer = RetryLayer::new(policy(5).build().unwrap()).observe(move |event: &Event<'_>| {
         tell.lock().unwrap().push((event.attempt, event.delivery, event.decision));
     });
     layer.layer(service).oneshot(get()).await.unwrap();
@@ -320,9 +322,9 @@ async fn a_later_attempt_waits_until_the_service_is_ready_again() {
     #[derive(Clone)]
     struct OneAMinute(Arc<Mutex<(u32, Option<Instant>)>>);
     impl Service<Request<String>> for OneAMinute {
-        type Response = Response<()>;
+        type Response = Response<String>;
         type Error = Infallible;
-        type Future = core::future::Ready<Result<Response<()>, Infallible>>;
+        type Future = core::future::Ready<Result<Response<String>, Infallible>>;
         fn poll_ready(
             &mut self,
             cx: &mut core::task::Context<'_>,
@@ -346,7 +348,7 @@ async fn a_later_attempt_waits_until_the_service_is_ready_again() {
             state.0 += 1;
             state.1 = Some(Instant::now() + secs(60));
             let status = if state.0 == 1 { 503 } else { 200 };
-            core::future::ready(Ok(Response::builder().status(status).body(()).unwrap()))
+            core::future::ready(Ok(Response::builder().status(status).body(String::new()).unwrap()))
         }
     }
     let began = Instant::now();
@@ -364,7 +366,7 @@ async fn any_error_type_will_do_and_the_caller_may_read_it() {
     let count = std::rc::Rc::clone(&calls);
     let service = service_fn(move |_: Request<String>| {
         count.set(count.get() + 1);
-        async { Err::<Response<()>, _>(NoError) }
+        async { Err::<Response<String>, _>(NoError) }
     });
     let unknown = RetryLayer::new(policy(5).build().unwrap());
     assert!(unknown.layer(service.clone()).oneshot(post()).await.is_err());

@@ -1,0 +1,97 @@
+//! The headers that the layer adds when it is asked to.
+
+use core::fmt::Write as _;
+
+use http::header::{HeaderName, HeaderValue};
+use http::{HeaderMap, Method};
+use retry_policy::Safety;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const ATTEMPT: HeaderName = HeaderName::from_static("x-attempt");
+
+/// An `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header) for each request that is not idempotent by
+/// its method: a random UUID, made once, the same on all attempts. It never takes the place of the caller's.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct IdempotencyKey {
+    is_honoured: bool,
+}
+
+impl IdempotencyKey {
+    /// A key that the server may ignore: it does not make a request safe to repeat.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { is_honoured: false }
+    }
+
+    /// The server processes requests of one key once, so a request is safe to repeat with it.
+    #[must_use]
+    pub const fn honoured_by_server(self) -> Self {
+        Self { is_honoured: true }
+    }
+
+    pub(crate) const fn is_honoured(self) -> bool {
+        self.is_honoured
+    }
+
+    /// Adds a key where one is wanted and there is none.
+    pub(crate) fn add(method: &Method, headers: &mut HeaderMap, draw: impl Fn() -> u32) {
+        let is_wanted = Safety::of_method(method.as_str()) == Safety::Unsafe;
+        if !is_wanted || headers.contains_key(IDEMPOTENCY_KEY) {
+            return;
+        }
+        if let Ok(key) = HeaderValue::try_from(uuid([draw(), draw(), draw(), draw()])) {
+            headers.insert(IDEMPOTENCY_KEY, key);
+        }
+    }
+}
+
+/// A UUID of version 4 (RFC 9562 §5.4) of these random bits.
+fn uuid(bits: [u32; 4]) -> String {
+    let [a, b, c, d] = bits;
+    let (b_high, b_low) = (b >> 16, b & 0x0fff | 0x4000);
+    let (c_high, c_low) = (c >> 16 & 0x3fff | 0x8000, c & 0xffff);
+    let mut text = String::with_capacity(38);
+    // The draft has a string of structured fields: quoted.
+    let _ = write!(text, "\"{a:08x}-{b_high:04x}-{b_low:04x}-{c_high:04x}-{c_low:04x}{d:08x}\"");
+    text
+}
+
+/// Numbers an attempt.
+pub(crate) fn number(headers: &mut HeaderMap, attempt: u32) {
+    headers.insert(ATTEMPT, HeaderValue::from(attempt));
+}
+
+/// Whether an outer layer has numbered it.
+pub(crate) fn is_numbered(headers: &HeaderMap) -> bool {
+    headers.contains_key(ATTEMPT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_a_random_uuid() {
+        assert_eq!(uuid([0; 4]), "\"00000000-0000-4000-8000-000000000000\"");
+        assert_eq!(uuid([u32::MAX; 4]), "\"ffffffff-ffff-4fff-bfff-ffffffffffff\"");
+    }
+
+    #[test]
+    fn a_key_is_added_only_where_one_is_wanted_and_there_is_none() {
+        for (method, theirs, expected) in [
+            (Method::POST, None, Some("\"00000000-0000-4000-8000-000000000000\"")),
+            (Method::PATCH, None, Some("\"00000000-0000-4000-8000-000000000000\"")),
+            (Method::POST, Some("mine"), Some("mine")),
+            (Method::GET, None, None),
+            (Method::PUT, None, None),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some(theirs) = theirs {
+                headers.insert(IDEMPOTENCY_KEY, HeaderValue::from_static(theirs));
+            }
+            IdempotencyKey::add(&method, &mut headers, || 0);
+            let key = headers.get(IDEMPOTENCY_KEY).map(|key| key.to_str().unwrap());
+            assert_eq!(key, expected, "{method} {theirs:?}");
+        }
+    }
+}

@@ -1,0 +1,436 @@
+//! One gate for all requests of an origin: when the server asks one of them to wait, all wait.
+//!
+//! ```text
+//!          429 with a wait                    the last place is taken
+//!  open ───────────────────▶ paused ─▶ leaving, one by one ─────────▶ open
+//!    │ so many refused, or blocked
+//!    └───────────▶ closed ◀──▶ one probe ───── a success ───────────▶ open
+//! ```
+//!
+//! A request that meets a pause gets a place after it, so that those who waited leave one by one
+//! and not all at once. With pacing the same places are given out at a rate, until the answers are good
+//! again.
+//!
+//! # Numbers
+//!
+//! | what | value | bounds | source |
+//! | --- | --- | --- | --- |
+//! | between two that leave | 5 ms | | our choice: 200 a second, above most published rate limits |
+//! | a closed gate probes | after 5 minutes, then 10, 20, 40, 60 | | our choice: well below what looks like an attack |
+//! | refused in a row until it closes | never; 10 in a [`Stack`](crate::Stack) | at least 1 | our choice |
+//! | chronic | 10 network failures in a row | | our choice |
+//! | paced rate, when throttled | halved, at most once a second | at least 1 in 2 s | the β of AIMD in TCP (RFC 5681); least: AWS's adaptive mode |
+//! | paced rate, each success | 0.1 requests a second more | until twice the rate that was too much | our choice: a tenth more each second |
+
+use core::num::NonZeroU32;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use core::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use retry_policy::attempts::Closing;
+use retry_policy::hint::Hint;
+use retry_policy::{Class, Outcome, Profile};
+
+/// Our choice: 200 a second, above most published rate limits.
+const BETWEEN: Duration = Duration::from_millis(5);
+/// Our choice: well below what looks like an attack.
+const PROBES: [Duration; 2] = [Duration::from_secs(300), Duration::from_secs(3600)];
+/// Our choice.
+const CHRONIC: u32 = 10;
+/// Rates are kept in requests per 1,000 s. AWS's adaptive mode goes no lower than one in two seconds.
+const LEAST_RATE: u64 = 500;
+/// Our choice: at 1 request a second a tenth more each second.
+const RATE_STEP: u64 = 100;
+/// A cut in the rate has to show first.
+const BETWEEN_CUTS: Duration = Duration::from_secs(1);
+
+/// The terms of a gate, for [`RetryLayer::gate`](crate::RetryLayer::gate). Every layer has one.
+#[derive(Clone, Copy, Debug)]
+pub struct Gate {
+    between: Duration,
+    is_paced: bool,
+}
+
+/// The gate of one origin.
+#[derive(Debug)]
+pub(crate) struct OriginGate {
+    terms: Gate,
+    fails_fast: bool,
+    closes_after: Option<NonZeroU32>,
+    /// Whether a request has to look further.
+    is_busy: AtomicBool,
+    refused: AtomicU32,
+    unreachable: AtomicU32,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// When the next request may leave.
+    next: Duration,
+    paused_until: Duration,
+    /// The second in which requests are counted, their number, and that of the second before.
+    counted: (u64, u64, u64),
+    pace: Option<Pace>,
+    shut: Option<Shut>,
+}
+
+/// In requests per 1,000 s.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    rate: u64,
+    /// The rate at which the server was asked too much.
+    too_much: u64,
+    cut_at: Duration,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Shut {
+    why: Closing,
+    probe_at: Duration,
+    probe_after: Duration,
+    generation: Option<u64>,
+}
+
+/// A request's place behind a pause.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ticket {
+    place: Option<Duration>,
+    /// It is the one that a closed gate lets through.
+    is_probe: bool,
+}
+
+impl Ticket {
+    pub(crate) const NONE: Self = Self { place: None, is_probe: false };
+}
+
+/// What the gate says to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    Go,
+    Wait(Duration),
+    Paused(Duration),
+    Closed(Closing),
+}
+
+/// How a gate stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GateState {
+    /// So many network failures in a row that no single request is to blame. Requests still pass.
+    Chronic {
+        /// How many.
+        streak: u32,
+    },
+    /// No request passes but a probe.
+    Closed {
+        /// What had happened.
+        why: Closing,
+        /// When the next request is let through.
+        probe_after: Duration,
+    },
+    /// Requests pass.
+    Open,
+    /// Requests pass one by one.
+    Paced {
+        /// The time between two of them.
+        between: Duration,
+    },
+    /// Requests wait because the server said so.
+    Paused {
+        /// How long still.
+        left: Duration,
+    },
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Gate {
+    /// A gate that pauses all requests when the server asks one of them to wait.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { between: BETWEEN, is_paced: false }
+    }
+
+    /// With this time between two requests that leave after a pause.
+    #[must_use]
+    pub const fn between(self, between: Duration) -> Self {
+        Self { between, ..self }
+    }
+
+    /// After an answer of too many requests, lets requests pass at a rate: halved by each such answer,
+    /// raised by each success, and lifted at twice the rate that was too much.
+    #[must_use]
+    pub const fn paced(self) -> Self {
+        Self { is_paced: true, ..self }
+    }
+
+    /// A gate on these terms.
+    pub(crate) fn fresh(self, fails_fast: bool, closes_after: Option<NonZeroU32>) -> OriginGate {
+        OriginGate {
+            terms: self,
+            fails_fast,
+            closes_after,
+            is_busy: AtomicBool::new(false),
+            refused: AtomicU32::new(0),
+            unreachable: AtomicU32::new(0),
+            state: Mutex::default(),
+        }
+    }
+}
+
+impl OriginGate {
+    /// May the request with this ticket pass now?
+    pub(crate) fn enter(
+        &self,
+        ticket: &mut Ticket,
+        generation: impl FnOnce() -> Option<u64>,
+        now: impl FnOnce() -> Duration,
+    ) -> Entry {
+        if !self.is_busy.load(Relaxed) || ticket.is_probe {
+            return Entry::Go;
+        }
+        let now = now();
+        let mut state = self.lock();
+        if let Some(shut) = &mut state.shut {
+            if shut.generation != generation() {
+                state.shut = None; // Another credential is another client.
+                self.refused.store(0, Relaxed);
+            } else if now < shut.probe_at {
+                return Entry::Closed(shut.why);
+            } else {
+                shut.probe_after = shut.probe_after.saturating_mul(2).min(PROBES[1]);
+                shut.probe_at = now.saturating_add(shut.probe_after);
+                ticket.is_probe = true;
+                return Entry::Go;
+            }
+        }
+        if self.fails_fast && now < state.paused_until {
+            return Entry::Paused(state.paused_until.saturating_sub(now));
+        }
+        let wait = self.place(&mut state, ticket, now);
+        self.settle(&state, now);
+        if wait.is_zero() { Entry::Go } else { Entry::Wait(wait) }
+    }
+
+    /// Takes a place for a request that will come later; how long it has to wait at least.
+    pub(crate) fn reserve(&self, ticket: &mut Ticket, now: impl FnOnce() -> Duration) -> Duration {
+        if !self.is_busy.load(Relaxed) {
+            return Duration::ZERO;
+        }
+        self.place(&mut self.lock(), ticket, now())
+    }
+
+    /// How long the request has to wait from now on for its place.
+    fn place(&self, state: &mut State, ticket: &mut Ticket, now: Duration) -> Duration {
+        let at = match ticket.place {
+            // A place within a pause that came later is worth nothing.
+            Some(at) if at >= state.paused_until => at,
+            _ => {
+                let at = state.next.max(now);
+                let between = state.pace.map_or(self.terms.between, Pace::between);
+                state.next = at.saturating_add(between);
+                ticket.place = Some(at);
+                at
+            }
+        };
+        at.saturating_sub(now)
+    }
+
+    /// The request with this ticket has passed.
+    pub(crate) fn passed(&self, ticket: &mut Ticket, now: impl FnOnce() -> Duration) {
+        *ticket = Ticket::NONE;
+        if self.terms.is_paced {
+            self.lock().count(now());
+        }
+    }
+
+    /// An attempt has ended like this; what changed with it, for whoever observes.
+    pub(crate) fn heard(
+        &self,
+        outcome: &Outcome,
+        profile: &Profile,
+        ceiling: Duration,
+        generation: impl FnOnce() -> Option<u64>,
+        now: impl FnOnce() -> Duration,
+    ) -> Option<GateState> {
+        let Some(class) = outcome.class() else {
+            return self.succeeded(now);
+        };
+        if class == Class::Network {
+            let streak = self.unreachable.fetch_add(1, Relaxed).saturating_add(1);
+            return match streak {
+                CHRONIC => Some(GateState::Chronic { streak }),
+                _ => None,
+            };
+        }
+        self.unreachable.store(0, Relaxed);
+        if class == Class::Authorization {
+            return self.was_refused(outcome, generation, now);
+        }
+        self.asked_to_wait(outcome, class, profile, ceiling, now)
+    }
+
+    /// A request has succeeded.
+    pub(crate) fn succeeded(&self, now: impl FnOnce() -> Duration) -> Option<GateState> {
+        for streak in [&self.refused, &self.unreachable] {
+            if streak.load(Relaxed) > 0 {
+                streak.store(0, Relaxed);
+            }
+        }
+        if !self.is_busy.load(Relaxed) {
+            return None;
+        }
+        let mut state = self.lock();
+        let was_shut = state.shut.take().is_some();
+        if let Some(pace) = &mut state.pace {
+            pace.rate = pace.rate.saturating_add(RATE_STEP);
+            if pace.rate >= pace.too_much.saturating_mul(2) {
+                state.pace = None;
+            }
+        }
+        self.settle(&state, now());
+        if was_shut { Some(GateState::Open) } else { None }
+    }
+
+    fn was_refused(
+        &self,
+        outcome: &Outcome,
+        generation: impl FnOnce() -> Option<u64>,
+        now: impl FnOnce() -> Duration,
+    ) -> Option<GateState> {
+        let streak = self.refused.fetch_add(1, Relaxed).saturating_add(1);
+        let Some(most) = self.closes_after else { return None };
+        let why = match outcome.is_blocked() {
+            true => Closing::Blocked,
+            false if streak >= most.get() => Closing::Refused { streak },
+            false => return None,
+        };
+        let mut state = self.lock();
+        if state.shut.is_some() {
+            return None;
+        }
+        let probe_after = PROBES[0];
+        let probe_at = now().saturating_add(probe_after);
+        state.shut = Some(Shut { why, probe_at, probe_after, generation: generation() });
+        self.is_busy.store(true, Relaxed);
+        Some(GateState::Closed { why, probe_after })
+    }
+
+    fn asked_to_wait(
+        &self,
+        outcome: &Outcome,
+        class: Class,
+        profile: &Profile,
+        ceiling: Duration,
+        now: impl FnOnce() -> Duration,
+    ) -> Option<GateState> {
+        let asked = match outcome.asked() {
+            Hint::Wait { after, .. } if after <= ceiling && profile.pauses_all(outcome) => after,
+            _ => Duration::ZERO,
+        };
+        let cuts = self.terms.is_paced && class == Class::Throttled;
+        if asked.is_zero() && !cuts {
+            return None;
+        }
+        let now = now();
+        let mut state = self.lock();
+        if cuts {
+            state.cut(now);
+        }
+        let until = now.saturating_add(asked);
+        let is_new = until > state.paused_until;
+        if is_new && !asked.is_zero() {
+            state.paused_until = until;
+            state.next = state.next.max(until);
+        }
+        self.is_busy.store(true, Relaxed);
+        self.settle(&state, now);
+        match (is_new, state.pace) {
+            (true, _) if !asked.is_zero() => Some(GateState::Paused { left: asked }),
+            (_, Some(pace)) if pace.cut_at == now => {
+                Some(GateState::Paced { between: pace.between() })
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether anybody has to look at the state from now on.
+    fn settle(&self, state: &State, now: Duration) {
+        let is_busy = state.shut.is_some()
+            || state.pace.is_some()
+            || state.next > now
+            || state.paused_until > now;
+        self.is_busy.store(is_busy, Relaxed);
+    }
+
+    /// How it stands.
+    pub(crate) fn state(&self, now: Duration) -> GateState {
+        let state = self.lock();
+        let streak = self.unreachable.load(Relaxed);
+        if let Some(shut) = state.shut {
+            let probe_after = shut.probe_at.saturating_sub(now);
+            return GateState::Closed { why: shut.why, probe_after };
+        }
+        if state.paused_until > now {
+            return GateState::Paused { left: state.paused_until.saturating_sub(now) };
+        }
+        match state.pace {
+            Some(pace) => GateState::Paced { between: pace.between() },
+            None if state.next > now => GateState::Paced { between: self.terms.between },
+            None if streak >= CHRONIC => GateState::Chronic { streak },
+            None => GateState::Open,
+        }
+    }
+
+    /// Lets requests pass again.
+    pub(crate) fn open(&self) {
+        let mut state = self.lock();
+        state.shut = None;
+        self.refused.store(0, Relaxed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The server was asked too much: half as often from now on.
+    fn cut(&mut self, now: Duration) {
+        let before = match self.pace {
+            // It was asked before the last cut could show.
+            Some(pace) if now < pace.cut_at.max(self.paused_until).saturating_add(BETWEEN_CUTS) => {
+                return;
+            }
+            Some(pace) => pace.rate,
+            None => {
+                let (second, sent, before) = self.counted;
+                let before = if now.as_secs() == second { before } else { 0 };
+                sent.max(before).saturating_mul(1000)
+            }
+        };
+        let rate = (before / 2).max(LEAST_RATE);
+        self.pace = Some(Pace { rate, too_much: before.max(LEAST_RATE), cut_at: now });
+        self.next = self.next.max(now);
+    }
+
+    fn count(&mut self, now: Duration) {
+        let now = now.as_secs();
+        self.counted = match self.counted {
+            (second, sent, before) if second == now => (now, sent.saturating_add(1), before),
+            (second, sent, _) if second.checked_add(1) == Some(now) => (now, 1, sent),
+            _ => (now, 1, 0),
+        };
+    }
+}
+
+impl Pace {
+    fn between(self) -> Duration {
+        Duration::from_nanos(1_000_000_000_000 / self.rate.max(1))
+    }
+}

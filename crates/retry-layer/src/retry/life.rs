@@ -1,0 +1,613 @@
+//! What a request needs beyond its first attempt, and what is decided about it.
+
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use core::time::Duration;
+use std::time::SystemTime;
+
+use http::{Request, Response, StatusCode};
+use http_body::Body;
+use retry_policy::attempts::{Attempt, Record};
+use retry_policy::budget::{Token, WhenEmpty};
+use retry_policy::profile::Answer as Seen;
+use retry_policy::safety::{Override, Safety, Shrinkable};
+use retry_policy::{
+    Attempts, Budget, Class, Decision, Delivery, Outcome, Profile, Run, StopReason,
+};
+use tower_service::Service;
+
+use super::future::Stage;
+use super::service::Shared;
+use super::strategies::{Answer, Answered, Strategies};
+use crate::collect::ErrorBody;
+use crate::credential::{Age, Credential, Passenger};
+use crate::delivery::Deliver;
+use crate::header::{self, IdempotencyKey};
+use crate::limits::{Entry, Limits, Place, Ticket, Turn};
+use crate::observe::Event;
+use crate::replay::Replay;
+use crate::timer::Timer;
+use crate::trace::Spans;
+
+/// Where a request is: what it shares with others, and when it began.
+pub(super) struct At<'a, W: Strategies> {
+    pub(super) shared: &'a Shared<W>,
+    pub(super) limits: &'a Limits,
+    pub(super) began: <W::Timer as Timer>::Instant,
+}
+
+impl<W: Strategies> At<'_, W> {
+    pub(super) fn elapsed(&self) -> Duration {
+        self.shared.strategies.timer().since(self.began)
+    }
+
+    fn now(&self) -> Duration {
+        self.shared.now()
+    }
+
+    /// How a request is gone about.
+    pub(super) fn plan(&self, head: &mut Request<()>, may_stop: bool) -> Plan {
+        let config = &self.shared.config;
+        if let Some(budget) = &self.limits.budget {
+            budget.begin(|| self.now());
+        }
+        let key = |head: &mut Request<()>| {
+            let method = head.method().clone();
+            IdempotencyKey::add(&method, head.headers_mut(), || config.draw());
+        };
+        if config.key.is_some_and(IdempotencyKey::is_honoured) {
+            key(head);
+        }
+        let safety = Safety::of(head);
+        if config.key.is_some_and(|key| !key.is_honoured()) {
+            key(head); // Only now: it promises nothing.
+        }
+        let marks = head.extensions();
+        let is_marked = marks.get::<Override>().is_some() || marks.get::<Shrinkable>().is_some();
+        let is_nested = self.is_nested(head);
+        let is_once = if is_marked || is_nested {
+            self.run(head).is_sent_once()
+        } else {
+            safety == Safety::Forbidden || config.policy.max_attempts().get() == 1
+        };
+        // A refused credential is made fresh even for a request that is sent once.
+        let is_once = is_once && (safety == Safety::Forbidden || config.credential.is_none());
+        let has_deadline = may_stop && config.policy.deadline().is_some();
+        let is_followed = is_marked || is_nested || has_deadline || self.shared.is_watched(head);
+        Plan { safety, is_once, is_followed }
+    }
+
+    fn is_nested(&self, head: &Request<()>) -> bool {
+        self.shared.config.is_nested && header::is_numbered(head.headers())
+    }
+
+    pub(super) fn run(&self, head: &Request<()>) -> Run {
+        let run = Run::of(self.shared.config.policy, head);
+        if self.is_nested(head) { run.once() } else { run }
+    }
+
+    /// May the request pass the gate?
+    pub(super) fn enter(&self, ticket: &mut Ticket) -> Entry {
+        let Some(gate) = &self.limits.gate else { return Entry::Go };
+        let credential = self.shared.config.credential.as_ref();
+        gate.enter(ticket, || credential.map(Credential::generation), || self.now())
+    }
+
+    pub(super) fn passed(&self, ticket: &mut Ticket) {
+        if let Some(gate) = &self.limits.gate {
+            gate.passed(ticket, || self.now());
+        }
+    }
+
+    pub(super) fn age(&self, head: &Request<()>) -> Age {
+        self.shared.config.credential.as_ref().map_or(Age::Good, |it| it.age(head.uri()))
+    }
+
+    /// A request with the credential and the headers of the moment.
+    pub(super) fn dressed<B>(
+        &self,
+        head: Request<()>,
+        body: B,
+        number: u32,
+    ) -> (Request<B>, Option<u64>) {
+        let config = &self.shared.config;
+        let (mut head, ()) = head.into_parts();
+        if config.counts_attempts {
+            header::number(&mut head.headers, number);
+        }
+        let credential = config.credential.as_ref();
+        let generation = credential.and_then(|it| it.attach(&head.uri, &mut head.headers));
+        (Request::from_parts(head, body), generation)
+    }
+
+    /// Whether a first attempt has succeeded and nobody has to be told.
+    pub(super) fn is_plain_success<S, B>(
+        &self,
+        status: StatusCode,
+        life: Option<&Life<S, B, W>>,
+    ) -> bool
+    where
+        S: Service<Request<B>, Response: Answered>,
+        W::Replay: Replay<B>,
+    {
+        let profile = match life {
+            Some(life) if life.is_watched || life.run.attempts().count() > 0 => return false,
+            Some(life) => life.run.policy().profile(),
+            None => self.shared.config.policy.profile(),
+        };
+        let status = status.as_u16();
+        !profile.reads(status) && matches!(status, 100..=399)
+    }
+
+    /// A first attempt has succeeded.
+    pub(super) fn succeeded(&self) {
+        if let Some(gate) = &self.limits.gate {
+            gate.succeeded(|| self.now());
+        }
+        self.deposit(Decision::Return, None);
+    }
+
+    /// What an attempt's end means.
+    fn outcome<RB, E>(&self, profile: &Profile, answer: Option<&Result<Response<RB>, E>>) -> Outcome
+    where
+        W::Deliver: Deliver<E>,
+    {
+        let deliver = self.shared.strategies.deliver();
+        match answer {
+            None => Outcome::timed_out(),
+            Some(Err(error)) if deliver.is_timeout(error) => Outcome::timed_out(),
+            Some(Err(error)) => Outcome::new(deliver.delivery(error)),
+            Some(Ok(response)) => {
+                let status = response.status().as_u16();
+                let mut seen = Seen::new(status);
+                if profile.reads(status) {
+                    seen = seen.headers(response.headers(), SystemTime::now());
+                    if let Some(body) = response.extensions().get::<ErrorBody>() {
+                        seen = seen.body(body.bytes());
+                    }
+                }
+                profile.outcome(&seen)
+            }
+        }
+    }
+
+    /// An attempt has ended: what it means for all requests of the origin.
+    fn share(
+        &self,
+        outcome: &Outcome,
+        run: &Run,
+        generation: Option<u64>,
+        uri: Option<&http::Uri>,
+    ) {
+        let Some(gate) = &self.limits.gate else { return };
+        let policy = run.policy();
+        let changed = gate.heard(
+            outcome,
+            policy.profile(),
+            policy.longest_hint(),
+            || generation,
+            || self.now(),
+        );
+        if let (Some(state), Some(observer), Some(uri)) =
+            (changed, &self.shared.config.observer, uri)
+        {
+            observer.gate(uri, state);
+        }
+    }
+
+    /// A request has ended: what it earned may be a token for one who waits.
+    fn deposit(&self, decision: Decision, last: Option<Token>) {
+        if let Some(budget) = &self.limits.budget {
+            budget.end(decision, last);
+            self.serve(budget);
+        }
+    }
+
+    fn refund(&self, token: Token) {
+        if let Some(budget) = &self.limits.budget {
+            budget.refund(token);
+            self.serve(budget);
+        }
+    }
+
+    fn serve(&self, budget: &Budget) {
+        if budget.when_empty() == WhenEmpty::Pace {
+            self.limits.line.earned(budget, || self.now());
+        }
+    }
+}
+
+/// How a request is gone about.
+pub(super) struct Plan {
+    pub(super) safety: Safety,
+    /// It is sent once, whatever happens: its body need not be kept.
+    pub(super) is_once: bool,
+    /// More is asked of it than its answer.
+    pub(super) is_followed: bool,
+}
+
+/// What a request needs beyond its first attempt.
+pub(super) struct Life<S, B, W>
+where
+    S: Service<Request<B>, Response: Answered>,
+    W: Strategies,
+    W::Replay: Replay<B>,
+{
+    pub(super) run: Run,
+    /// Not ready, except between the stage that makes it so and the call.
+    pub(super) service: Option<S>,
+    pub(super) head: Option<Request<()>>,
+    /// Somebody wants to hear of it, however it ends: its head is kept.
+    pub(super) is_watched: bool,
+    pub(super) kept: Option<<W::Replay as Replay<B>>::Kept>,
+    pub(super) next_body: Option<B>,
+    pub(super) generation: Option<u64>,
+    /// The last answer, until another attempt is certain.
+    pub(super) answer: Option<Result<S::Response, S::Error>>,
+    discarded: Option<Pin<Box<<S::Response as Answered>::Body>>>,
+    discarded_bytes: usize,
+    /// The token of a retry that was not sent yet, and of the one that was.
+    permit: Option<Token>,
+    token: Option<Token>,
+    pub(super) place: Option<Place>,
+    pub(super) ticket: Ticket,
+    /// At the gate.
+    pub(super) had_to_wait: bool,
+    pub(super) passenger: Option<Passenger>,
+    pub(super) wait: Wait,
+    /// Whether the answer goes back after the wait, because the caller asks for less.
+    gives_back: bool,
+    pub(super) spans: Spans,
+}
+
+/// The wait that was decided, and when.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Wait {
+    after: Duration,
+    decided: Duration,
+    is_over: bool,
+}
+
+impl<S, B, W> Life<S, B, W>
+where
+    S: Service<Request<B>, Response: Answered>,
+    W: Strategies,
+    W::Replay: Replay<B>,
+{
+    pub(super) const fn new(run: Run, spans: Spans) -> Self {
+        Self {
+            run,
+            service: None,
+            head: None,
+            is_watched: false,
+            kept: None,
+            next_body: None,
+            generation: None,
+            answer: None,
+            discarded: None,
+            discarded_bytes: 0,
+            permit: None,
+            token: None,
+            place: None,
+            ticket: Ticket::NONE,
+            had_to_wait: false,
+            passenger: None,
+            wait: Wait { after: Duration::ZERO, decided: Duration::ZERO, is_over: false },
+            gives_back: false,
+            spans,
+        }
+    }
+
+    fn uri(&self) -> Option<&http::Uri> {
+        self.head.as_ref().map(Request::uri)
+    }
+
+    /// Ends the request for this reason; its last answer is returned if it is still there.
+    pub(super) fn stop(&mut self, at: &At<'_, W>, reason: StopReason) -> Stage {
+        let decision = self.run.stop(reason);
+        self.tell(at, None, false, decision);
+        self.spans.decided(None, decision);
+        if let Some(permit) = self.permit.take() {
+            at.refund(permit);
+        }
+        Stage::Done
+    }
+
+    /// Tells the observer, if there is one, what became of the newest attempt.
+    fn tell(&self, at: &At<'_, W>, error: Option<String>, timed_out: bool, decision: Decision) {
+        let attempts = self.run.attempts();
+        let (Some(observer), Some(uri), Some(last)) =
+            (&at.shared.config.observer, self.uri(), attempts.iter().last())
+        else {
+            return;
+        };
+        observer.attempt(&Event {
+            uri,
+            attempt: attempts.count(),
+            delivery: last.delivery(),
+            class: last.class(),
+            error,
+            timed_out,
+            decision,
+        });
+    }
+
+    /// Writes down what has happened so far.
+    fn record(&self) {
+        if let Some(record) = self.head.as_ref().and_then(|head| head.extensions().get::<Record>())
+        {
+            record.set(*self.run.attempts());
+        }
+    }
+
+    /// It has ended; its attempts.
+    pub(super) fn end(&self, at: &At<'_, W>) -> Attempts {
+        let attempts = *self.run.attempts();
+        self.record();
+        self.spans.end(&attempts);
+        if let (Some(observer), Some(uri)) = (&at.shared.config.observer, self.uri()) {
+            observer.end(uri, &attempts);
+        }
+        attempts
+    }
+
+    /// The future is dropped: gives back what was taken.
+    pub(super) fn give_up(&mut self, at: &At<'_, W>, is_in_flight: bool) {
+        self.run.cancel(is_in_flight, at.elapsed());
+        self.leave(at);
+        self.end(at);
+    }
+
+    /// Gives up its place in every line.
+    pub(super) fn leave(&mut self, at: &At<'_, W>) {
+        if let Some(permit) = self.permit.take() {
+            at.refund(permit);
+        }
+        if let (Some(place), Some(budget)) = (self.place.take(), &at.limits.budget) {
+            at.limits.line.leave(place, budget, || at.now());
+        }
+        if let (Some(passenger), Some(credential)) =
+            (self.passenger.take(), &at.shared.config.credential)
+        {
+            credential.leave(&passenger);
+        }
+    }
+
+    /// The next attempt's request.
+    pub(super) fn next_request(&mut self, at: &At<'_, W>) -> Request<B> {
+        let body = self.next_body.take().expect("a request is sent with its body at hand");
+        let may_follow =
+            self.kept.is_some() && (!self.run.is_last() || at.shared.config.credential.is_some());
+        // The last attempt takes what the others had copies of.
+        let head = if may_follow || self.is_watched { self.head.clone() } else { self.head.take() };
+        let head = head.expect("the head is kept until the last attempt");
+        let number = self.run.attempts().count().saturating_add(1);
+        self.spans.attempt(&head, number);
+        let (request, generation) = at.dressed(head, body, number);
+        self.generation = generation;
+        self.answer = None;
+        self.token = self.permit.take();
+        at.passed(&mut self.ticket);
+        request
+    }
+
+    /// Makes the credential fresh, for the next attempt.
+    pub(super) fn poll_refresh(&mut self, credential: &Credential, cx: &Context<'_>) -> Poll<bool> {
+        let stale = self.generation.unwrap_or_else(|| credential.generation());
+        self.generation = Some(stale);
+        credential.poll_refresh(stale, &mut self.passenger, cx)
+    }
+}
+
+impl<S, B, RB, W> Life<S, B, W>
+where
+    S: Service<Request<B>, Response = Response<RB>>,
+    RB: Body,
+    W: Strategies,
+    W::Replay: Replay<B>,
+    W::Answer: Answer<S::Error>,
+    W::Deliver: Deliver<S::Error>,
+{
+    /// An attempt has ended, with an answer or cut off: decides what comes next.
+    pub(super) fn ended(
+        &mut self,
+        at: &At<'_, W>,
+        answer: Option<Result<S::Response, S::Error>>,
+    ) -> Stage {
+        let elapsed = at.elapsed();
+        let outcome = at.outcome(self.run.policy().profile(), answer.as_ref());
+        at.share(&outcome, &self.run, self.generation, self.uri());
+        let decision = self.run.after(&outcome, elapsed, at.shared.config.draw());
+        // A retry that never left costs nothing.
+        if outcome.delivery() == Delivery::NotSent {
+            if let Some(token) = self.token.take() {
+                at.refund(token);
+            }
+        }
+        let decision = self.carried_out(at, decision, elapsed);
+        let last = if decision == Decision::Return { self.token.take() } else { None };
+        at.deposit(decision, last);
+        let error = answer.as_ref().and_then(|answer| answer.as_ref().err());
+        let timed_out = answer.is_none();
+        if at.shared.config.observer.is_some() {
+            let words = error.and_then(|error| at.shared.strategies.deliver().words(error));
+            self.tell(at, words, timed_out, decision);
+        }
+        self.spans.ended(&outcome, timed_out, decision);
+        self.record();
+        self.answer = answer;
+        match decision {
+            Decision::Refresh => {
+                self.wait.is_over = true;
+                Stage::Refresh
+            }
+            Decision::Retry { after, .. } => {
+                self.wait = Wait { after, decided: elapsed, is_over: false };
+                if self.needs_token(at) { Stage::Wait } else { self.discard(at) }
+            }
+            Decision::Shrink { after, .. } => {
+                self.wait = Wait { after, decided: elapsed, is_over: false };
+                self.gives_back = true;
+                Stage::Wait
+            }
+            _ => Stage::Done,
+        }
+    }
+
+    /// The decision, if it can be carried out.
+    fn carried_out(&mut self, at: &At<'_, W>, decision: Decision, elapsed: Duration) -> Decision {
+        let config = &at.shared.config;
+        if matches!(decision, Decision::Refresh | Decision::Retry { .. }) {
+            let replay = at.shared.strategies.replay();
+            self.next_body = self.kept.as_mut().and_then(|kept| replay.again(kept));
+            if self.next_body.is_none() || self.head.is_none() {
+                return self.run.stop(StopReason::BodyNotKept);
+            }
+        }
+        match decision {
+            Decision::Refresh if config.credential.is_none() || self.generation.is_none() => {
+                self.run.stop(StopReason::CredentialRefused)
+            }
+            Decision::Retry { after, .. } => {
+                if let Some(gate) = &at.limits.gate {
+                    // Its place in the line is the one of now, not of the end of its wait.
+                    let wait = gate.reserve(&mut self.ticket, || at.now());
+                    let left = self.run.time_left(elapsed);
+                    if wait > after && left.is_some_and(|left| wait >= left) {
+                        return self.run.stop(StopReason::Deadline { wait });
+                    }
+                }
+                self.take_before_the_wait(at, decision)
+            }
+            Decision::Shrink { .. } => self.take_before_the_wait(at, decision),
+            decision => decision,
+        }
+    }
+
+    /// Shed: the token is taken first, so that the wait is not in vain.
+    fn take_before_the_wait(&mut self, at: &At<'_, W>, decision: Decision) -> Decision {
+        match &at.limits.budget {
+            Some(budget) if budget.when_empty() == WhenEmpty::Shed => {
+                match budget.take(self.newest_class(), at.now()) {
+                    Ok(token) => {
+                        self.permit = Some(token);
+                        decision
+                    }
+                    Err(_) => self.run.stop(StopReason::Budget),
+                }
+            }
+            _ => decision,
+        }
+    }
+
+    /// The credential is fresh, or there is no other.
+    pub(super) fn refreshed(&mut self, at: &At<'_, W>, is_fresh: bool) -> Stage {
+        if self.run.attempts().count() == 0 {
+            // The old one is still good, or the server says what it thinks of it.
+            if is_fresh {
+                self.run.has_refreshed();
+            }
+            return Stage::Gate;
+        }
+        if is_fresh { self.discard(at) } else { self.stop(at, StopReason::CredentialRefused) }
+    }
+
+    /// Asks for a token; how long to wait until the next look.
+    pub(super) fn ask_for_token(&mut self, at: &At<'_, W>, cx: &Context<'_>) -> Turn {
+        let (now, class) = (at.now(), self.newest_class());
+        let budget = at.limits.budget.as_ref().expect("a token of a budget");
+        let had_to_wait = self.place.is_some();
+        let turn = at.limits.line.ask(&mut self.place, budget, class, now, cx);
+        if had_to_wait && matches!(turn, Turn::Token(_)) {
+            self.waited_more(at.elapsed());
+        }
+        match turn {
+            Turn::Wait(until) => Turn::Wait(until.map(|until| until.saturating_sub(now))),
+            turn => turn,
+        }
+    }
+
+    /// Adds what was waited beyond the decided wait.
+    fn waited_more(&mut self, elapsed: Duration) {
+        let more = elapsed.saturating_sub(self.wait.decided).saturating_sub(self.wait.after);
+        self.run.waited_longer(more);
+        self.wait.after = self.wait.after.saturating_add(more);
+    }
+
+    /// It may pass the gate.
+    pub(super) fn passes(&mut self, elapsed: Duration) -> Stage {
+        if self.had_to_wait && self.run.attempts().count() > 0 {
+            self.waited_more(elapsed);
+        }
+        Stage::Ready
+    }
+
+    /// Whether a token is still to be had before the next attempt.
+    fn needs_token(&self, at: &At<'_, W>) -> bool {
+        at.limits.budget.is_some() && self.permit.is_none()
+    }
+
+    /// The class of the failure that a retry answers.
+    fn newest_class(&self) -> Class {
+        self.run.attempts().iter().last().and_then(Attempt::class).unwrap_or(Class::Server)
+    }
+
+    /// What is left of the decided wait.
+    pub(super) fn wait_left(&self, elapsed: Duration) -> Duration {
+        self.wait.after.saturating_sub(elapsed.saturating_sub(self.wait.decided))
+    }
+
+    /// The wait is over.
+    pub(super) fn waited(&mut self, at: &At<'_, W>) -> Stage {
+        self.wait.is_over = true;
+        if self.needs_token(at) { Stage::Token } else { self.goes_on() }
+    }
+
+    /// The token for the next attempt is there, after another wait.
+    pub(super) fn granted(&mut self, at: &At<'_, W>, token: Token) -> Stage {
+        self.permit = Some(token);
+        if self.gives_back { self.goes_on() } else { self.discard(at) }
+    }
+
+    fn goes_on(&mut self) -> Stage {
+        if self.gives_back {
+            self.permit = None; // The smaller request is the retry that was paid for.
+            return Stage::Done;
+        }
+        Stage::Gate
+    }
+
+    /// Another attempt is certain: what the answer holds, a connection perhaps, is let go.
+    pub(super) fn discard(&mut self, at: &At<'_, W>) -> Stage {
+        if let Some(Ok(response)) = self.answer.take() {
+            let body = response.into_body();
+            // What is known to be too long, or to be over, is not looked at.
+            let limit = at.shared.config.drain.bytes as u64;
+            if !body.is_end_stream() && body.size_hint().lower() <= limit {
+                self.discarded = Some(Box::pin(body));
+                self.discarded_bytes = 0;
+                return Stage::Drain;
+            }
+        }
+        self.drained()
+    }
+
+    /// What was discarded is gone.
+    pub(super) fn drained(&mut self) -> Stage {
+        self.discarded = None;
+        if self.wait.is_over { Stage::Gate } else { Stage::Wait }
+    }
+
+    /// Reads the discarded answer to its end, or to the limit.
+    pub(super) fn poll_drain(&mut self, limit: usize, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(body) = &mut self.discarded else { return Poll::Ready(()) };
+        while let Some(Ok(frame)) = core::task::ready!(body.as_mut().poll_frame(cx)) {
+            let read = frame.data_ref().map_or(0, bytes::Buf::remaining);
+            self.discarded_bytes = self.discarded_bytes.saturating_add(read);
+            if self.discarded_bytes > limit {
+                break;
+            }
+        }
+        Poll::Ready(())
+    }
+}
