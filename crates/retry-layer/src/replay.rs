@@ -1,4 +1,16 @@
 //! How a request body is sent a second time.
+//!
+//! | strategy | for | what it keeps |
+//! | --- | --- | --- |
+//! | [`CloneBody`] | bodies whose clone is the same bytes: `Full<Bytes>`, `String` | a clone |
+//! | [`TryClone`] | bodies with a `try_clone` of their own: kube, octocrab, reqwest | a copy, if one is to be had |
+//! | [`Captured`] | streams behind a boxed body: axum, tonic, reqwest | what the first sending has read, up to a limit |
+//! | [`Factory`] | bodies that can be made anew, from a file for example | how to make it |
+//! | [`SendOnce`] | everything else | nothing |
+
+mod captured;
+
+pub use captured::{Capture, Captured, Kept};
 
 /// Keeps what is needed to send a body again.
 ///
@@ -32,6 +44,9 @@ impl<B: Clone> Replay<B> for CloneBody {
 }
 
 /// Asks a function for a copy: for bodies with a `try_clone` of their own.
+///
+/// Where `try_clone` has none of an empty body, as octocrab's, the function can make one:
+/// `|body| body.try_clone().or_else(|| body.is_end_stream().then(OctoBody::empty))`.
 #[derive(Clone, Copy, Debug)]
 pub struct TryClone<F>(F);
 
@@ -52,6 +67,46 @@ impl<B, F: Fn(&B) -> Option<B>> Replay<B> for TryClone<F> {
 
     fn again(&self, kept: &mut B) -> Option<B> {
         (self.0)(kept)
+    }
+}
+
+/// Asks a function for a factory that makes the body anew.
+///
+/// ```
+/// use retry_layer::{RetryLayer, policy::Policy, replay::Factory};
+///
+/// struct Upload { path: String }
+///
+/// let replay = Factory::new(|upload: &Upload| {
+///     let path = upload.path.clone();
+///     Some(move || Some(Upload { path: path.clone() }))
+/// });
+/// let layer = RetryLayer::new(Policy::default()).replay(replay);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Factory<F>(F);
+
+impl<F> Factory<F> {
+    /// A replay whose bodies come from the factories of this function.
+    pub const fn new(factory_for: F) -> Self {
+        Self(factory_for)
+    }
+}
+
+impl<B, F, G> Replay<B> for Factory<F>
+where
+    F: Fn(&B) -> Option<G>,
+    G: FnMut() -> Option<B>,
+{
+    type Kept = G;
+
+    fn keep(&self, body: B) -> (B, Option<G>) {
+        let factory = (self.0)(&body);
+        (body, factory)
+    }
+
+    fn again(&self, make: &mut G) -> Option<B> {
+        make()
     }
 }
 
