@@ -1,22 +1,73 @@
 //! From a client's error to what is known about the attempt.
 //!
-//! | error | delivery state |
-//! | --- | --- |
-//! | hyper-util's legacy client (feature `hyper-util`): the connection could not be made | not sent |
-//! | `io`: refused, no such address | not sent |
-//! | an answer longer than [`Collect`](crate::collect) may hold | answered 413: ask for less |
-//! | anything else | unknown |
+//! | error | feature | delivery state |
+//! | --- | --- | --- |
+//! | hyper-util's legacy client: the connection could not be made | `hyper-util` | not sent |
+//! | hyper: the request never left its queue | `hyper` | not sent |
+//! | reqwest: the connection could not be made | `reqwest` | not sent |
+//! | h2: a remote `REFUSED_STREAM`; a remote `GOAWAY` that ends above this stream | `h2` | refused |
+//! | `io`: connection refused, no such address | | not sent |
+//! | an answer longer than [`Collect`](crate::collect) may hold | | answered 413: ask for less |
+//! | the time was up: tower's `Elapsed`, tokio's, `io`'s, reqwest's | `tower`, `tokio`, `reqwest` | unknown, and a timeout |
+//! | anything else | | unknown |
 //!
-//! "Unknown" is the safe answer: such a request is only repeated if repeating does no harm.
+//! "Unknown" is the safe answer: such a request is only repeated if repeating does no harm. Each row is proven in
+//! `tests/clients` against a server that does the thing.
+
+mod elapsed;
+#[cfg(feature = "h2")]
+mod h2;
+#[cfg(feature = "hyper")]
+mod hyper;
+#[cfg(feature = "hyper-util")]
+mod hyper_util;
+mod io;
+#[cfg(feature = "reqwest")]
+mod reqwest;
 
 use core::any::Any;
 use std::error::Error;
-use std::io;
 
 use retry_policy::Delivery;
 
 use crate::BoxError;
 use crate::collect::CollectError;
+
+type Cause = dyn Error + 'static;
+
+/// What each client's errors say, asked in this order for every error of a chain.
+const DELIVERIES: &[fn(&Cause) -> Option<Delivery>] = &[
+    of_collect,
+    #[cfg(feature = "hyper-util")]
+    hyper_util::delivery,
+    #[cfg(feature = "reqwest")]
+    reqwest::delivery,
+    #[cfg(feature = "hyper")]
+    hyper::delivery,
+    #[cfg(feature = "h2")]
+    h2::delivery,
+    io::delivery,
+];
+
+/// Which of them are errors as a service has them, not in a box.
+const ROOTS: &[fn(&dyn Any) -> Option<&Cause>] = &[
+    |any| any.downcast_ref::<BoxError>().map(|boxed| &**boxed as _),
+    |any| any.downcast_ref::<Box<dyn Error>>().map(|boxed| &**boxed as _),
+    root::<CollectError>,
+    root::<std::io::Error>,
+    #[cfg(feature = "hyper-util")]
+    root::<::hyper_util::client::legacy::Error>,
+    #[cfg(feature = "reqwest")]
+    root::<::reqwest::Error>,
+    #[cfg(feature = "hyper")]
+    root::<::hyper::Error>,
+    #[cfg(feature = "h2")]
+    root::<::h2::Error>,
+];
+
+fn root<E: Error + 'static>(any: &dyn Any) -> Option<&Cause> {
+    any.downcast_ref::<E>().map(|error| error as _)
+}
 
 /// Says what a service's error means for the request that met it.
 pub trait Deliver<E: ?Sized> {
@@ -38,12 +89,18 @@ pub trait Deliver<E: ?Sized> {
 
 /// Knows the errors of the table above, boxed or not, and looks through their sources.
 #[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
+#[allow(clippy::exhaustive_structs, reason = "it has no settings")]
 pub struct KnownErrors;
 
 impl<E: 'static> Deliver<E> for KnownErrors {
     fn delivery(&self, error: &E) -> Delivery {
         known(error).map_or(Delivery::Unknown, of_chain)
+    }
+
+    fn is_timeout(&self, error: &E) -> bool {
+        known(error).is_some_and(|error| {
+            of_chain(error) == Delivery::Unknown && chain(error).any(elapsed::is_timeout)
+        })
     }
 
     fn words(&self, error: &E) -> Option<String> {
@@ -53,22 +110,12 @@ impl<E: 'static> Deliver<E> for KnownErrors {
 }
 
 /// The error behind a type that is known, boxed or not.
-fn known<E: 'static>(error: &E) -> Option<&(dyn Error + 'static)> {
-    let any: &dyn Any = error;
-    let known: Option<&(dyn Error + 'static)> = None
-        .or_else(|| any.downcast_ref::<BoxError>().map(|boxed| &**boxed as _))
-        .or_else(|| any.downcast_ref::<Box<dyn Error>>().map(|boxed| &**boxed as _))
-        .or_else(|| any.downcast_ref::<CollectError>().map(|error| error as _))
-        .or_else(|| any.downcast_ref::<io::Error>().map(|error| error as _));
-    #[cfg(feature = "hyper-util")]
-    let known = known.or_else(|| {
-        any.downcast_ref::<hyper_util::client::legacy::Error>().map(|error| error as _)
-    });
-    known
+fn known<E: 'static>(error: &E) -> Option<&Cause> {
+    ROOTS.iter().find_map(|root| root(error))
 }
 
 /// The error and its sources, at most 32: a chain that leads back to itself ends as well.
-fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+fn chain(error: &Cause) -> impl Iterator<Item = &Cause> {
     core::iter::successors(Some(error), |&error| error.source()).take(32)
 }
 
@@ -84,34 +131,23 @@ impl<E, F: Fn(&E) -> Delivery> Deliver<E> for OfFunction<F> {
 pub struct OfFunction<F>(pub(crate) F);
 
 /// What the first error of the chain says that says anything.
-fn of_chain(error: &(dyn Error + 'static)) -> Delivery {
-    chain(error).find_map(of_error).unwrap_or(Delivery::Unknown)
+fn of_chain(error: &Cause) -> Delivery {
+    let said = |error: &Cause| DELIVERIES.iter().find_map(|delivery| delivery(error));
+    chain(error).find_map(said).unwrap_or(Delivery::Unknown)
 }
 
-fn of_error(error: &(dyn Error + 'static)) -> Option<Delivery> {
-    match error.downcast_ref() {
-        Some(CollectError::TooLarge { .. }) => return Some(Delivery::Answered(413)),
+fn of_collect(error: &Cause) -> Option<Delivery> {
+    Some(match error.downcast_ref()? {
+        CollectError::TooLarge { .. } => Delivery::Answered(413),
         // Its head had arrived, whatever lies below.
-        Some(CollectError::Body(_)) => return Some(Delivery::Unknown),
-        None => {}
-    }
-    #[cfg(feature = "hyper-util")]
-    if let Some(error) = error.downcast_ref::<hyper_util::client::legacy::Error>() {
-        if error.is_connect() {
-            return Some(Delivery::NotSent);
-        }
-    }
-    match error.downcast_ref::<io::Error>()?.kind() {
-        // Only connecting ends like this; "unreachable" can also end a connection in use.
-        io::ErrorKind::ConnectionRefused | io::ErrorKind::AddrNotAvailable => {
-            Some(Delivery::NotSent)
-        }
-        _ => None,
-    }
+        CollectError::Body(_) => Delivery::Unknown,
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
 
     #[test]

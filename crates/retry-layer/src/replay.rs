@@ -28,7 +28,7 @@ pub trait Replay<B> {
 
 /// Clones the body: for bodies such as `Full<Bytes>`, whose clone is the same bytes.
 #[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
+#[allow(clippy::exhaustive_structs, reason = "it has no settings")]
 pub struct CloneBody;
 
 impl<B: Clone> Replay<B> for CloneBody {
@@ -112,7 +112,7 @@ where
 
 /// Keeps nothing: every request is sent once, whatever becomes of it.
 #[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
+#[allow(clippy::exhaustive_structs, reason = "it has no settings")]
 pub struct SendOnce;
 
 impl<B> Replay<B> for SendOnce {

@@ -243,7 +243,7 @@ async fn an_unsafe_request_is_repeated_only_where_it_was_not_processed() {
 #[tokio::test(start_paused = true)]
 async fn a_body_that_is_not_kept_is_sent_once() {
     let (calls, service) = scripted(&[Status(503)]);
-    let layer = RetryLayer::new(policy(5).build().unwrap()).replay(SendOnce::default());
+    let layer = RetryLayer::new(policy(5).build().unwrap()).replay(SendOnce);
     let response = layer.layer(service.clone()).oneshot(get()).await.unwrap();
     assert_eq!(Attempts::of(&response).stop_reason(), Some(StopReason::BodyNotKept));
     assert_eq!(calls.lock().unwrap().len(), 1);

@@ -1,0 +1,10 @@
+//! reqwest: a connection that could not be made.
+
+use reqwest::Error;
+use retry_policy::Delivery;
+
+use super::Cause;
+
+pub(super) fn delivery(error: &Cause) -> Option<Delivery> {
+    error.downcast_ref::<Error>()?.is_connect().then_some(Delivery::NotSent)
+}
