@@ -228,11 +228,16 @@ impl Body for Collected {
     }
 }
 
-/// A response extension: the body of an error, in which some vendors say whether it is final.
+/// A response extension: the body of an error or its beginning, in which some vendors say whether it
+/// is final.
 #[derive(Clone, Debug)]
 pub struct ErrorBody(Bytes);
 
 impl ErrorBody {
+    pub(crate) const fn new(bytes: Bytes) -> Self {
+        Self(bytes)
+    }
+
     /// Its bytes.
     #[must_use]
     pub const fn bytes(&self) -> &Bytes {

@@ -30,30 +30,35 @@
 //!
 //! | module | what it does |
 //! | --- | --- |
-//! | [`retry`] | the layer, its service and its future |
+//! | [`retry`](mod@retry) | the layer, its service and its future |
+//! | [`limits`] | what all requests of an origin share: the gate |
 //! | [`replay`] | how a request body is sent a second time |
 //! | [`delivery`] | from a client's error to a delivery state |
-//! | [`collect`] | reads the response body as part of the attempt |
+//! | [`collect`], [`peek`] | reads the response body, or its beginning, as part of the attempt |
 //! | [`credential`] | the key of every attempt, and a fresh one after a 401 |
+//! | [`observe`] | what it tells while it works |
+//! | [`stack`] | the layers in the one right order, and why |
 //! | [`timer`] | the clock and the waiting |
 //! | [`policy`] | the crate `retry-policy`, which decides |
 //!
+//! [`retry`](fn@retry) makes the same decisions around any future, without tower.
+//!
 //! # Features
 //!
-//! `tokio` (default): [`timer::TokioTimer`]. `hyper-util`: knows which errors of that client mean that
-//! nothing was sent; without it they leave the fate unknown, and an unsafe request is not repeated.
-//!
-//! # Order
-//!
-//! From outside to inside: [`RetryLayer`], [`CollectLayer`], the client. The body is then read inside
-//! the attempt, and the attempt's timeout covers head and body together.
+//! | feature | what it adds |
+//! | --- | --- |
+//! | `tokio` (default) | [`timer::TokioTimer`], and what needs no other timer to be named |
+//! | `hyper`, `hyper-util`, `h2`, `reqwest` | what the errors of these clients say of a request's fate; without it they leave the fate unknown, and an unsafe request is not repeated |
+//! | `tower` | tower's `Elapsed` is a timeout |
+//! | `tracing` | a span for each request and each attempt, with OpenTelemetry's names |
 //!
 //! # Cancellation
 //!
-//! Dropping the future ends the attempt or the wait and gives the budget's token back if the retry was
-//! not sent yet. Nothing runs in the background.
+//! Dropping the future ends the attempt or the wait, gives up its place in every line, and gives the
+//! budget's token back if the retry was not sent yet. Nothing runs in the background.
 #![doc = include_str!("../DESIGN.md")]
 
+mod closure;
 pub mod collect;
 pub mod credential;
 pub mod delivery;
@@ -61,18 +66,23 @@ mod header;
 pub mod limits;
 pub mod observe;
 mod origin;
+pub mod peek;
 pub mod replay;
 pub mod retry;
+pub mod stack;
 pub mod timer;
 mod trace;
 
+pub use closure::{Ending, retry};
 pub use collect::{CollectLayer, Collected};
 pub use credential::{Credential, Key};
 pub use header::IdempotencyKey;
 pub use limits::{Gate, GateState};
 pub use observe::{Event, Observer};
+pub use peek::PeekLayer;
 pub use retry::{Retry, RetryLayer};
 pub use retry_policy as policy;
+pub use stack::Stack;
 
 /// An error of any kind, as tower has it.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

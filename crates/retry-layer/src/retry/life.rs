@@ -3,13 +3,11 @@
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
-use std::time::SystemTime;
 
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use retry_policy::attempts::{Attempt, Record};
 use retry_policy::budget::{Token, WhenEmpty};
-use retry_policy::profile::Answer as Seen;
 use retry_policy::safety::{Override, Safety, Shrinkable};
 use retry_policy::{
     Attempts, Budget, Class, Decision, Delivery, Outcome, Profile, Run, StopReason,
@@ -19,7 +17,7 @@ use tower_service::Service;
 use super::future::Stage;
 use super::service::Shared;
 use super::strategies::{Answer, Answered, Strategies};
-use crate::collect::ErrorBody;
+use crate::closure::read;
 use crate::credential::{Age, Credential, Passenger};
 use crate::delivery::Deliver;
 use crate::header::{self, IdempotencyKey};
@@ -147,28 +145,13 @@ impl<W: Strategies> At<'_, W> {
         self.deposit(Decision::Return, None);
     }
 
-    /// What an attempt's end means.
+    /// What an attempt's end means; no answer is one that was cut off.
     fn outcome<RB, E>(&self, profile: &Profile, answer: Option<&Result<Response<RB>, E>>) -> Outcome
     where
         W::Deliver: Deliver<E>,
     {
         let deliver = self.shared.strategies.deliver();
-        match answer {
-            None => Outcome::timed_out(),
-            Some(Err(error)) if deliver.is_timeout(error) => Outcome::timed_out(),
-            Some(Err(error)) => Outcome::new(deliver.delivery(error)),
-            Some(Ok(response)) => {
-                let status = response.status().as_u16();
-                let mut seen = Seen::new(status);
-                if profile.reads(status) {
-                    seen = seen.headers(response.headers(), SystemTime::now());
-                    if let Some(body) = response.extensions().get::<ErrorBody>() {
-                        seen = seen.body(body.bytes());
-                    }
-                }
-                profile.outcome(&seen)
-            }
-        }
+        answer.map_or(Outcome::timed_out(), |answer| read(deliver, profile, answer.as_ref()))
     }
 
     /// An attempt has ended: what it means for all requests of the origin.
