@@ -22,7 +22,7 @@ impl Origin {
         };
         // The usual case first: it is the same text.
         *scheme == self.scheme
-            && (*authority == self.authority
+            && (authority.as_str() == self.authority.as_str()
                 || authority.host().eq_ignore_ascii_case(self.authority.host())
                     && port(scheme, authority) == port(scheme, &self.authority))
     }

@@ -49,11 +49,12 @@ impl Safety {
         if marks.get::<Forbidden>().is_some() {
             return Self::Forbidden;
         }
-        let key = request.headers().get("idempotency-key");
+        let has_key = || {
+            let key = request.headers().get("idempotency-key");
+            key.is_some_and(|key| !key.as_bytes().trim_ascii().is_empty())
+        };
         match Self::of_method(request.method().as_str()) {
-            Self::Unsafe if key.is_some_and(|key| !key.as_bytes().trim_ascii().is_empty()) => {
-                Self::Keyed
-            }
+            Self::Unsafe if has_key() => Self::Keyed,
             Self::Unsafe if marks.get::<Vouched>().is_some() => Self::Vouched,
             safety => safety,
         }

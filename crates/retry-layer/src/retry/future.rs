@@ -123,11 +123,14 @@ where
             this.call = Some(inner.call(request));
             return this;
         }
-        let mut life = Box::new(Life::new(at.run(&head), Spans::begin(&head)));
+        let mut life = Box::new(Life::new(Spans::begin(&head)));
         let may_repeat = kept.is_some();
         life.is_watched = shared.is_watched(&head);
         (life.kept, life.next_body, life.head) = (kept, Some(body), Some(head));
         life.ticket = ticket;
+        if plan.is_followed {
+            life.run(&at);
+        }
         if goes {
             life.service = may_repeat.then(|| inner.clone());
             let request = life.next_request(&at);
@@ -199,7 +202,7 @@ where
             Poll::Ready(answer) => Some(answer),
             Poll::Pending if Self::MAY_STOP => {
                 // Only now is a timer worth its price.
-                let left = this.life.as_ref().and_then(|life| life.run.time_left(at.elapsed()));
+                let left = this.life.as_ref().and_then(|life| life.time_left(at.elapsed()));
                 let limit = [shared.config.attempt_timeout, left].into_iter().flatten().min();
                 let Some(limit) = limit else { return Poll::Pending };
                 ready!(poll_sleep(this.sleep, shared, || limit, cx));
@@ -216,7 +219,7 @@ where
             }
         }
         let life = this.life.get_or_insert_with(|| {
-            Box::new(Life::new(Run::new(shared.config.policy, *this.safety), Spans::none()))
+            Box::new(Life::new(Spans::none()).begin(Run::new(shared.config.policy, *this.safety)))
         });
         Poll::Ready(Continue(life.ended(&at, answer)))
     }
@@ -229,7 +232,8 @@ where
         let life = this.life.as_mut().expect("a request that waits has a life");
         let elapsed = at.elapsed();
         // What cannot be answered without an answer has to wait.
-        let left = life.run.time_left(elapsed).filter(|_| Self::MAY_STOP || life.answer.is_some());
+        let may_stop = Self::MAY_STOP || life.answer.is_some();
+        let left = life.time_left(elapsed).filter(|_| may_stop);
         match stage {
             Stage::Refresh => {
                 let credential = shared.config.credential.as_ref().expect("it is made fresh");
@@ -254,7 +258,7 @@ where
                     Turn::Full => return Poll::Ready(life.stop(&at, StopReason::Budget)),
                     Turn::Wait(wait) => wait,
                 };
-                let left = life.run.time_left(at.elapsed());
+                let left = life.time_left(at.elapsed());
                 if left.is_some_and(|left| left.is_zero()) {
                     return Poll::Ready(life.stop(&at, StopReason::Budget));
                 }
@@ -272,7 +276,7 @@ where
             }
             Stage::Gate => loop {
                 let wait = match at.enter(&mut life.ticket) {
-                    Entry::Go => return Poll::Ready(life.passes(elapsed)),
+                    Entry::Go => return Poll::Ready(life.passes(&at, elapsed)),
                     Entry::Closed(why) => {
                         return Poll::Ready(life.stop(&at, StopReason::Closed { why }));
                     }
@@ -284,6 +288,7 @@ where
                 if left.is_some_and(|left| wait >= left) {
                     return Poll::Ready(life.stop(&at, StopReason::Deadline { wait }));
                 }
+                life.had_to_wait = true;
                 ready!(poll_sleep(this.sleep, shared, || wait, cx));
                 *this.sleep = None;
             },

@@ -10,7 +10,7 @@ use retry_policy::attempts::{Attempt, Record};
 use retry_policy::budget::{Token, WhenEmpty};
 use retry_policy::safety::{Override, Safety, Shrinkable};
 use retry_policy::{
-    Attempts, Budget, Class, Decision, Delivery, Outcome, Profile, Run, StopReason,
+    Attempts, Budget, Class, Decision, Delivery, Outcome, Policy, Profile, Run, StopReason,
 };
 use tower_service::Service;
 
@@ -128,13 +128,8 @@ impl<W: Strategies> At<'_, W> {
         S: Service<Request<B>, Response: Answered>,
         W::Replay: Replay<B>,
     {
-        let profile = match life {
-            Some(life) if life.is_watched || life.run.attempts().count() > 0 => return false,
-            Some(life) => life.run.policy().profile(),
-            None => self.shared.config.policy.profile(),
-        };
-        let status = status.as_u16();
-        !profile.reads(status) && matches!(status, 100..=399)
+        let reads = self.shared.config.policy.profile().reads(status.as_u16());
+        !reads && status.as_u16() < 400 && life.is_none_or(|life| life.run.is_none())
     }
 
     /// A first attempt has succeeded.
@@ -158,12 +153,11 @@ impl<W: Strategies> At<'_, W> {
     fn share(
         &self,
         outcome: &Outcome,
-        run: &Run,
+        policy: &Policy,
         generation: Option<u64>,
         uri: Option<&http::Uri>,
     ) {
         let Some(gate) = &self.limits.gate else { return };
-        let policy = run.policy();
         let changed = gate.heard(
             outcome,
             policy.profile(),
@@ -216,7 +210,8 @@ where
     W: Strategies,
     W::Replay: Replay<B>,
 {
-    pub(super) run: Run,
+    /// Nothing but the first attempt is known before its end: it begins then, unless it is followed.
+    run: Option<Box<Run>>,
     /// Not ready, except between the stage that makes it so and the call.
     pub(super) service: Option<S>,
     pub(super) head: Option<Request<()>>,
@@ -257,9 +252,9 @@ where
     W: Strategies,
     W::Replay: Replay<B>,
 {
-    pub(super) const fn new(run: Run, spans: Spans) -> Self {
+    pub(super) const fn new(spans: Spans) -> Self {
         Self {
-            run,
+            run: None,
             service: None,
             head: None,
             is_watched: false,
@@ -281,13 +276,41 @@ where
         }
     }
 
+    /// Its run, which begins here if it has not.
+    pub(super) fn run(&mut self, at: &At<'_, W>) -> &mut Run {
+        let head = self.head.as_ref();
+        self.run.get_or_insert_with(|| {
+            Box::new(at.run(head.expect("a request without a run still has its head")))
+        })
+    }
+
+    /// As [`run`](Self::run), for a request of which nothing was kept.
+    pub(super) fn begin(mut self, run: Run) -> Self {
+        self.run = Some(Box::new(run));
+        self
+    }
+
+    /// What is left of its deadline, if it has one.
+    pub(super) fn time_left(&self, elapsed: Duration) -> Option<Duration> {
+        self.run.as_ref()?.time_left(elapsed)
+    }
+
+    fn attempts(&self) -> Option<&Attempts> {
+        self.run.as_ref().map(|run| run.attempts())
+    }
+
+    /// How many attempts have ended.
+    fn count(&self) -> u32 {
+        self.attempts().map_or(0, Attempts::count)
+    }
+
     fn uri(&self) -> Option<&http::Uri> {
         self.head.as_ref().map(Request::uri)
     }
 
     /// Ends the request for this reason; its last answer is returned if it is still there.
     pub(super) fn stop(&mut self, at: &At<'_, W>, reason: StopReason) -> Stage {
-        let decision = self.run.stop(reason);
+        let decision = self.run(at).stop(reason);
         self.tell(at, None, false, decision);
         self.spans.decided(None, decision);
         if let Some(permit) = self.permit.take() {
@@ -298,12 +321,12 @@ where
 
     /// Tells the observer, if there is one, what became of the newest attempt.
     fn tell(&self, at: &At<'_, W>, error: Option<String>, timed_out: bool, decision: Decision) {
-        let attempts = self.run.attempts();
-        let (Some(observer), Some(uri), Some(last)) =
-            (&at.shared.config.observer, self.uri(), attempts.iter().last())
+        let (Some(observer), Some(uri), Some(attempts)) =
+            (&at.shared.config.observer, self.uri(), self.attempts())
         else {
             return;
         };
+        let Some(last) = attempts.iter().last() else { return };
         observer.attempt(&Event {
             uri,
             attempt: attempts.count(),
@@ -317,15 +340,15 @@ where
 
     /// Writes down what has happened so far.
     fn record(&self) {
-        if let Some(record) = self.head.as_ref().and_then(|head| head.extensions().get::<Record>())
-        {
-            record.set(*self.run.attempts());
+        let record = self.head.as_ref().and_then(|head| head.extensions().get::<Record>());
+        if let (Some(record), Some(attempts)) = (record, self.attempts()) {
+            record.set(*attempts);
         }
     }
 
     /// It has ended; its attempts.
-    pub(super) fn end(&self, at: &At<'_, W>) -> Attempts {
-        let attempts = *self.run.attempts();
+    pub(super) fn end(&mut self, at: &At<'_, W>) -> Attempts {
+        let attempts = *self.run(at).attempts();
         self.record();
         self.spans.end(&attempts);
         if let (Some(observer), Some(uri)) = (&at.shared.config.observer, self.uri()) {
@@ -336,9 +359,11 @@ where
 
     /// The future is dropped: gives back what was taken.
     pub(super) fn give_up(&mut self, at: &At<'_, W>, is_in_flight: bool) {
-        self.run.cancel(is_in_flight, at.elapsed());
         self.leave(at);
-        self.end(at);
+        if self.is_watched {
+            self.run(at).cancel(is_in_flight, at.elapsed());
+            self.end(at);
+        }
     }
 
     /// Gives up its place in every line.
@@ -359,12 +384,12 @@ where
     /// The next attempt's request.
     pub(super) fn next_request(&mut self, at: &At<'_, W>) -> Request<B> {
         let body = self.next_body.take().expect("a request is sent with its body at hand");
-        let may_follow =
-            self.kept.is_some() && (!self.run.is_last() || at.shared.config.credential.is_some());
+        let is_last = self.run.as_ref().is_some_and(|run| run.is_last());
+        let may_follow = self.kept.is_some() && (!is_last || at.shared.config.credential.is_some());
         // The last attempt takes what the others had copies of.
         let head = if may_follow || self.is_watched { self.head.clone() } else { self.head.take() };
         let head = head.expect("the head is kept until the last attempt");
-        let number = self.run.attempts().count().saturating_add(1);
+        let number = self.count().saturating_add(1);
         self.spans.attempt(&head, number);
         let (request, generation) = at.dressed(head, body, number);
         self.generation = generation;
@@ -398,9 +423,10 @@ where
         answer: Option<Result<S::Response, S::Error>>,
     ) -> Stage {
         let elapsed = at.elapsed();
-        let outcome = at.outcome(self.run.policy().profile(), answer.as_ref());
-        at.share(&outcome, &self.run, self.generation, self.uri());
-        let decision = self.run.after(&outcome, elapsed, at.shared.config.draw());
+        let policy = *self.run(at).policy();
+        let outcome = at.outcome(policy.profile(), answer.as_ref());
+        at.share(&outcome, &policy, self.generation, self.uri());
+        let decision = self.run(at).after(&outcome, elapsed, at.shared.config.draw());
         // A retry that never left costs nothing.
         if outcome.delivery() == Delivery::NotSent {
             if let Some(token) = self.token.take() {
@@ -444,20 +470,20 @@ where
             let replay = at.shared.strategies.replay();
             self.next_body = self.kept.as_mut().and_then(|kept| replay.again(kept));
             if self.next_body.is_none() || self.head.is_none() {
-                return self.run.stop(StopReason::BodyNotKept);
+                return self.run(at).stop(StopReason::BodyNotKept);
             }
         }
         match decision {
             Decision::Refresh if config.credential.is_none() || self.generation.is_none() => {
-                self.run.stop(StopReason::CredentialRefused)
+                self.run(at).stop(StopReason::CredentialRefused)
             }
             Decision::Retry { after, .. } => {
                 if let Some(gate) = &at.limits.gate {
                     // Its place in the line is the one of now, not of the end of its wait.
                     let wait = gate.reserve(&mut self.ticket, || at.now());
-                    let left = self.run.time_left(elapsed);
+                    let left = self.run(at).time_left(elapsed);
                     if wait > after && left.is_some_and(|left| wait >= left) {
-                        return self.run.stop(StopReason::Deadline { wait });
+                        return self.run(at).stop(StopReason::Deadline { wait });
                     }
                 }
                 self.take_before_the_wait(at, decision)
@@ -476,7 +502,7 @@ where
                         self.permit = Some(token);
                         decision
                     }
-                    Err(_) => self.run.stop(StopReason::Budget),
+                    Err(_) => self.run(at).stop(StopReason::Budget),
                 }
             }
             _ => decision,
@@ -485,10 +511,10 @@ where
 
     /// The credential is fresh, or there is no other.
     pub(super) fn refreshed(&mut self, at: &At<'_, W>, is_fresh: bool) -> Stage {
-        if self.run.attempts().count() == 0 {
+        if self.count() == 0 {
             // The old one is still good, or the server says what it thinks of it.
             if is_fresh {
-                self.run.has_refreshed();
+                self.run(at).has_refreshed();
             }
             return Stage::Gate;
         }
@@ -502,7 +528,7 @@ where
         let had_to_wait = self.place.is_some();
         let turn = at.limits.line.ask(&mut self.place, budget, class, now, cx);
         if had_to_wait && matches!(turn, Turn::Token(_)) {
-            self.waited_more(at.elapsed());
+            self.waited_more(at, at.elapsed());
         }
         match turn {
             Turn::Wait(until) => Turn::Wait(until.map(|until| until.saturating_sub(now))),
@@ -511,16 +537,16 @@ where
     }
 
     /// Adds what was waited beyond the decided wait.
-    fn waited_more(&mut self, elapsed: Duration) {
+    fn waited_more(&mut self, at: &At<'_, W>, elapsed: Duration) {
         let more = elapsed.saturating_sub(self.wait.decided).saturating_sub(self.wait.after);
-        self.run.waited_longer(more);
+        self.run(at).waited_longer(more);
         self.wait.after = self.wait.after.saturating_add(more);
     }
 
     /// It may pass the gate.
-    pub(super) fn passes(&mut self, elapsed: Duration) -> Stage {
-        if self.had_to_wait && self.run.attempts().count() > 0 {
-            self.waited_more(elapsed);
+    pub(super) fn passes(&mut self, at: &At<'_, W>, elapsed: Duration) -> Stage {
+        if self.had_to_wait && self.count() > 0 {
+            self.waited_more(at, elapsed);
         }
         Stage::Ready
     }
@@ -532,7 +558,8 @@ where
 
     /// The class of the failure that a retry answers.
     fn newest_class(&self) -> Class {
-        self.run.attempts().iter().last().and_then(Attempt::class).unwrap_or(Class::Server)
+        let last = self.attempts().and_then(|attempts| attempts.iter().last());
+        last.and_then(Attempt::class).unwrap_or(Class::Server)
     }
 
     /// What is left of the decided wait.

@@ -1,0 +1,256 @@
+//! What the layer costs over the bare service, in instructions and allocations, which repeat exactly.
+//!
+//! Run: `cargo bench -p benches --bench layer` (needs valgrind). It runs itself under callgrind, once for each
+//! scenario, and fails if one is dearer than its limit. Requests carry 5 headers, 2 of them made at run
+//! time; waits are zero; the bare service makes as many calls, each with a request made before.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::future::{Future, Ready, ready};
+use std::hint::black_box;
+use std::num::NonZeroU32;
+use std::pin::pin;
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HeaderValue, USER_AGENT};
+use http::{Method, Request, Response};
+use http_body_util::Full;
+use retry_layer::RetryLayer;
+use retry_layer::delivery::KnownErrors;
+use retry_layer::replay::CloneBody;
+use retry_layer::retry::{LastAnswer, With};
+use retry_layer::timer::TokioTimer;
+use retry_policy::backoff::Backoff;
+use retry_policy::safety::Forbidden;
+use retry_policy::{Budget, Policy};
+use tower::{Layer, Service};
+
+/// How many requests are sent in one scenario.
+const REQUESTS: u64 = 256;
+
+/// Scenario, calls of the service for each request, most instructions and allocations over the bare
+/// service. The limits are the targets of the project where they are met, and what was measured where not.
+const SCENARIOS: [(&str, u64, u64, u64); 5] = [
+    ("GET", 1, 2_100, 5),
+    ("ruled out beforehand", 1, 450, 0),
+    ("503, then 200", 2, 2_700, 8),
+    ("five attempts exhausted", 5, 3_200, 12),
+    ("POST", 1, 2_300, 6),
+];
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+struct Counting;
+
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Relaxed);
+        // SAFETY: the caller's own promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: the caller's own promise.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+type Body = Full<Bytes>;
+type Answer = Result<Response<Body>, std::convert::Infallible>;
+
+/// Drops the request and answers at once, by its own count of calls.
+#[derive(Clone)]
+struct Bare {
+    calls: Arc<AtomicU64>,
+    status: fn(u64) -> u16,
+}
+
+impl Service<Request<Body>> for Bare {
+    type Response = Response<Body>;
+    type Error = std::convert::Infallible;
+    type Future = Ready<Answer>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<Body>) -> Self::Future {
+        let call = self.calls.fetch_add(1, Relaxed);
+        let mut response = Response::new(Body::default());
+        *response.status_mut() = http::StatusCode::from_u16((self.status)(call)).expect("a status");
+        ready(Ok(response))
+    }
+}
+
+fn request(scenario: &str) -> Request<Body> {
+    let body = if scenario == "POST" { Bytes::from(vec![7; 1024]) } else { Bytes::new() };
+    let mut request = Request::new(Body::new(body));
+    *request.uri_mut() = http::Uri::from_static("http://api.example/items?limit=100");
+    if scenario == "POST" {
+        *request.method_mut() = Method::POST;
+    }
+    let headers = request.headers_mut();
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers.insert(USER_AGENT, HeaderValue::from_static("bench"));
+    let fresh = |text: &str| HeaderValue::from_maybe_shared(Bytes::from(text.to_owned()));
+    headers.insert(AUTHORIZATION, fresh("Bearer of a token of some length").expect("a header"));
+    let id = http::HeaderName::from_static("x-request-id");
+    headers.insert(id, fresh("7d1f2b1c-5a86-4d1e-9a38").expect("a header"));
+    if scenario == "ruled out beforehand" {
+        request.extensions_mut().insert(Forbidden::new());
+    }
+    request
+}
+
+fn status(scenario: &str) -> fn(u64) -> u16 {
+    match scenario {
+        "503, then 200" => |call| if call % 2 == 0 { 503 } else { 200 },
+        "five attempts exhausted" => |_| 503,
+        _ => |_| 200,
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    let value = |name: &str| arguments.iter().find_map(|a| a.strip_prefix(name));
+    if let Some(scenario) = value("--scenario=") {
+        run(scenario, value("--calls=").map_or(0, |calls| calls.parse().expect("a number")));
+        return ExitCode::SUCCESS;
+    }
+    println!("| over the bare service | instructions | limit | allocations | limit |");
+    println!("| --- | --: | --: | --: | --: |");
+    let mut is_within = true;
+    for (scenario, calls, most, most_allocations) in SCENARIOS {
+        let (layer, bare) = (counts(scenario, 0), counts(scenario, calls));
+        let [instructions, allocations] =
+            [0, 1].map(|at| (layer[at].saturating_sub(bare[at]) + REQUESTS / 2) / REQUESTS);
+        println!("| {scenario} | {instructions} | {most} | {allocations} | {most_allocations} |");
+        is_within &= instructions <= most && allocations <= most_allocations;
+    }
+    let (size, inner) = sizes();
+    println!("\nfuture: {size} bytes around one of {inner}");
+    let (control, ours) = (scaling(false), scaling(true));
+    println!("two threads: {ours:.2} times one, where the bare service has {control:.2}");
+    println!("a retry without delay: {:?}", zero_delay());
+    if is_within && size <= inner + 56 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Instructions and allocations of all requests together; with `calls` those of the bare service.
+fn counts(scenario: &str, calls: u64) -> [u64; 2] {
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg("--toggle-collect=*measured*")
+        .arg(std::env::current_exe().expect("this program has a path"))
+        .args([format!("--scenario={scenario}"), format!("--calls={calls}")])
+        .output()
+        .expect("valgrind can be run");
+    let number = |text: &[u8], before: &str| {
+        let text = String::from_utf8_lossy(text).into_owned();
+        let line = text.lines().find_map(|line| line.split_once(before)).expect("a count").1;
+        line.trim().parse().expect("a number")
+    };
+    [number(&output.stderr, "Collected : "), number(&output.stdout, "allocations ")]
+}
+
+/// No budget that could run out, no wait.
+fn layer() -> RetryLayer<With<CloneBody, LastAnswer, KnownErrors, TokioTimer>> {
+    let attempts = NonZeroU32::new(5).expect("five is not zero");
+    let none = Backoff::constant(Duration::ZERO);
+    let policy = Policy::builder().max_attempts(attempts).backoff(none).throttled(none);
+    let budget = Budget::shed().with_reserve(1_000_000).expect("within the bounds");
+    RetryLayer::new(policy.build().expect("five attempts are allowed")).budget(budget)
+}
+
+fn bare(scenario: &str) -> Bare {
+    Bare { calls: Arc::default(), status: status(scenario) }
+}
+
+fn run(scenario: &str, calls: u64) {
+    let count = REQUESTS * calls.max(1);
+    let requests: Vec<_> = (0..count).map(|_| request(scenario)).collect();
+    let bare = bare(scenario);
+    let seen = Arc::clone(&bare.calls);
+    let allocations =
+        if calls > 0 { measured(bare, requests) } else { measured(layer().layer(bare), requests) };
+    let expected = SCENARIOS.iter().find(|it| it.0 == scenario).expect("a scenario").1;
+    assert_eq!(seen.load(Relaxed), REQUESTS * expected, "calls of the service");
+    println!("allocations {allocations}");
+}
+
+/// Only what happens in here is counted.
+#[inline(never)]
+fn measured<S>(mut service: S, requests: Vec<Request<Body>>) -> u64
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = std::convert::Infallible>,
+{
+    let before = ALLOCATIONS.load(Relaxed);
+    let mut cx = Context::from_waker(Waker::noop());
+    for request in requests {
+        let mut call = pin!(service.call(request));
+        // Nothing in here waits.
+        assert!(black_box(call.as_mut().poll(&mut cx)).is_ready());
+    }
+    ALLOCATIONS.load(Relaxed) - before
+}
+
+/// The size of the layer's future, and of the one inside.
+fn sizes() -> (usize, usize) {
+    let (mut bare, mut layered) = (bare("GET"), layer().layer(bare("GET")));
+    (size_of_val(&layered.call(request("GET"))), size_of_val(&bare.call(request("GET"))))
+}
+
+/// How much more two threads do than one, best of several rounds.
+fn scaling(layered: bool) -> f64 {
+    let once = |threads: usize| {
+        let (bare, layer) = (bare("GET"), layer());
+        let service = layer.layer(bare.clone());
+        let until = Instant::now() + Duration::from_millis(150);
+        let count = || {
+            let (mut bare, mut service) = (bare.clone(), service.clone());
+            bare.calls = Arc::default();
+            let mut done = 0_u64;
+            let mut cx = Context::from_waker(Waker::noop());
+            while Instant::now() < until {
+                for _ in 0..100 {
+                    let request = request("GET");
+                    let is_ready = if layered {
+                        pin!(service.call(request)).poll(&mut cx).is_ready()
+                    } else {
+                        pin!(bare.call(request)).poll(&mut cx).is_ready()
+                    };
+                    assert!(is_ready);
+                    done += 1;
+                }
+            }
+            done
+        };
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..threads).map(|_| scope.spawn(count)).collect();
+            threads.into_iter().map(|thread| thread.join().expect("it ends")).sum::<u64>()
+        })
+    };
+    let best = |threads| (0..9).map(|_| once(threads)).max().unwrap_or(0) as f64;
+    best(2) / best(1)
+}
+
+/// How long a retry takes that has nothing to wait for, on a running clock: the mean of 200.
+fn zero_delay() -> Duration {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let mut service = layer().layer(bare("503, then 200"));
+    runtime.expect("a runtime").block_on(async {
+        let began = Instant::now();
+        for _ in 0..200 {
+            let _ = service.call(request("GET")).await;
+        }
+        began.elapsed() / 200
+    })
+}
