@@ -13,7 +13,7 @@ mod line;
 
 use std::sync::OnceLock;
 
-use http::{Request, Uri};
+use http::{HeaderMap, Uri};
 use retry_policy::Budget;
 
 use crate::origin::Origin;
@@ -53,7 +53,7 @@ enum Name {
 }
 
 /// A key that the caller takes from a request, in place of its origin.
-pub(crate) type ScopeOf = dyn Fn(&Request<()>) -> u64 + Send + Sync;
+pub(crate) type ScopeOf = dyn Fn(&Uri, &HeaderMap) -> u64 + Send + Sync;
 
 impl Origins {
     pub(crate) fn new(limits: impl Fn() -> Limits) -> Self {

@@ -1,5 +1,6 @@
 //! The layer, its service and its future.
 
+mod at;
 mod future;
 mod layer;
 mod life;

@@ -49,7 +49,7 @@ mod on {
         }
 
         /// Attempt number `number` begins. OpenTelemetry counts the resends: the first has no count.
-        pub(crate) fn attempt(&mut self, head: &Request<()>, number: u32) {
+        pub(crate) fn attempt<B>(&mut self, head: &Request<B>, number: u32) {
             self.attempt = info_span!(
                 parent: &self.request,
                 "attempt",
@@ -165,7 +165,7 @@ mod off {
             Self
         }
 
-        pub(crate) const fn attempt(&mut self, _: &Request<()>, _: u32) {}
+        pub(crate) const fn attempt<B>(&mut self, _: &Request<B>, _: u32) {}
 
         pub(crate) const fn enter(&self) {}
 

@@ -339,9 +339,7 @@ impl OriginGate {
         }
         let now = now();
         let mut state = self.lock();
-        if cuts {
-            state.cut(now);
-        }
+        let is_cut = cuts && state.cut(now);
         let until = now.saturating_add(asked);
         let is_new = until > state.paused_until;
         if is_new && !asked.is_zero() {
@@ -352,9 +350,7 @@ impl OriginGate {
         self.settle(&state, now);
         match (is_new, state.pace) {
             (true, _) if !asked.is_zero() => Some(GateState::Paused { left: asked }),
-            (_, Some(pace)) if pace.cut_at == now => {
-                Some(GateState::Paced { between: pace.between() })
-            }
+            (_, Some(pace)) if is_cut => Some(GateState::Paced { between: pace.between() }),
             _ => None,
         }
     }
@@ -401,11 +397,11 @@ impl OriginGate {
 
 impl State {
     /// The server was asked too much: half as often from now on.
-    fn cut(&mut self, now: Duration) {
+    fn cut(&mut self, now: Duration) -> bool {
         let before = match self.pace {
             // It was asked before the last cut could show.
             Some(pace) if now < pace.cut_at.max(self.paused_until).saturating_add(BETWEEN_CUTS) => {
-                return;
+                return false;
             }
             Some(pace) => pace.rate,
             None => {
@@ -417,6 +413,7 @@ impl State {
         let rate = (before / 2).max(LEAST_RATE);
         self.pace = Some(Pace { rate, too_much: before.max(LEAST_RATE), cut_at: now });
         self.next = self.next.max(now);
+        true
     }
 
     fn count(&mut self, now: Duration) {
@@ -434,3 +431,6 @@ impl Pace {
         Duration::from_nanos(1_000_000_000_000 / self.rate.max(1))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,6 @@
 
 use core::fmt;
 use core::future::Future;
-use core::ops::ControlFlow::{self, Break, Continue};
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
@@ -27,7 +26,8 @@ use pin_project_lite::pin_project;
 use retry_policy::{Run, Safety, StopReason, Stopped};
 use tower_service::Service;
 
-use super::life::{At, Life};
+use super::at::At;
+use super::life::Life;
 use super::service::Shared;
 use super::strategies::{Answer, Answered, Strategies};
 use crate::credential::Age;
@@ -48,7 +48,8 @@ pin_project! {
         #[pin]
         call: Option<S::Future>,
         shared: Arc<Shared<W>>,
-        began: <W::Timer as Timer>::Instant,
+        // On the clock of all that is shared.
+        began: Duration,
         sleep: Option<Pin<Box<<W::Timer as Timer>::Sleep>>>,
         // Only for a request that may be sent again, or that somebody watches.
         life: Option<Box<Life<S, B, W>>>,
@@ -94,56 +95,57 @@ where
     W::Answer: Answer<S::Error>,
 {
     /// Sends the request at once if it may go. `inner` is ready; a request that has to wait gives that up.
-    pub(super) fn new(inner: &mut S, shared: &Arc<Shared<W>>, request: Request<B>) -> Self {
-        let began = shared.strategies.timer().now();
-        let (head, body) = request.into_parts();
-        let mut head = Request::from_parts(head, ());
-        let scope = shared.scope(&head);
+    pub(super) fn new(inner: &mut S, shared: &Arc<Shared<W>>, mut request: Request<B>) -> Self {
+        let began = shared.now();
+        let scope = shared.scope(&request);
         let at = At { shared, limits: shared.limits(scope), began };
-        let plan = at.plan(&mut head, <W::Answer as Answer<S::Error>>::MAY_STOP);
+        let plan = at.plan(&mut request, <W::Answer as Answer<S::Error>>::MAY_STOP);
+        let mut ticket = Ticket::NONE;
+        let (entry, age) = (at.enter(&mut ticket), at.age(&request));
+        let goes = entry == Entry::Go && age == Age::Good;
+        let made = |call, life, stage| {
+            let (shared, safety) = (Arc::clone(shared), plan.safety);
+            Self { call, shared, began, sleep: None, life, scope, safety, stage }
+        };
+        if goes && plan.is_once && !plan.is_followed {
+            // Sent once, and nobody looks: nothing is kept.
+            at.dress(&mut request, 1);
+            at.passed(&mut ticket);
+            return made(Some(inner.call(request)), None, Stage::Attempt);
+        }
+        let (head, body) = request.into_parts();
         let (body, kept) =
             if plan.is_once { (body, None) } else { shared.strategies.replay().keep(body) };
-        let mut ticket = Ticket::NONE;
-        let (entry, age) = (at.enter(&mut ticket), at.age(&head));
-        let goes = entry == Entry::Go && age == Age::Good;
-        let mut this = Self {
-            call: None,
-            shared: Arc::clone(shared),
-            began,
-            sleep: None,
-            life: None,
-            scope,
-            safety: plan.safety,
-            stage: Stage::Attempt,
-        };
-        if kept.is_none() && goes && !plan.is_followed {
-            // Sent once, and nobody looks: nothing is kept.
-            let (request, _) = at.dressed(head, body, 1);
+        if goes && kept.is_none() && !plan.is_followed {
+            let mut request = Request::from_parts(head, body);
+            at.dress(&mut request, 1);
             at.passed(&mut ticket);
-            this.call = Some(inner.call(request));
-            return this;
+            return made(Some(inner.call(request)), None, Stage::Attempt);
         }
-        let mut life = Box::new(Life::new(Spans::begin(&head)));
+        let template = Request::from_parts(head.clone(), ());
+        let spans = Spans::begin(&template);
         let may_repeat = kept.is_some();
-        life.is_watched = shared.is_watched(&head);
-        (life.kept, life.next_body, life.head) = (kept, Some(body), Some(head));
+        let mut life = Box::new(Life::new(template, kept, plan.is_watched, spans));
         life.ticket = ticket;
         if plan.is_followed {
             life.run(&at);
         }
         if goes {
             life.service = may_repeat.then(|| inner.clone());
-            let request = life.next_request(&at);
-            let _entered = life.spans.enter();
-            this.call = Some(inner.call(request));
-        } else {
-            let clone = inner.clone();
-            life.service = Some(clone.clone());
-            *inner = clone; // What was ready may serve another meanwhile.
-            this.stage = if age == Age::Good { Stage::Gate } else { Stage::Refresh };
+            let mut request = Request::from_parts(head, body);
+            life.set_out(&at, &mut request, 1);
+            let call = {
+                let _entered = life.spans.enter();
+                inner.call(request)
+            };
+            return made(Some(call), Some(life), Stage::Attempt);
         }
-        this.life = Some(life);
-        this
+        let clone = inner.clone();
+        life.service = Some(clone.clone());
+        life.next_body = Some(body);
+        *inner = clone; // What was ready may serve another meanwhile.
+        let stage = if age == Age::Good { Stage::Gate } else { Stage::Refresh };
+        made(None, Some(life), stage)
     }
 }
 
@@ -160,11 +162,33 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
-            let next = match *self.as_mut().project().stage {
-                Stage::Attempt => match ready!(self.as_mut().poll_attempt(cx)) {
-                    Continue(next) => next,
-                    Break(answer) => return Poll::Ready(answer),
-                },
+            let mut this = self.as_mut().project();
+            let next = match *this.stage {
+                Stage::Attempt => {
+                    let answer = {
+                        let _entered = this.life.as_ref().map(|life| life.spans.enter());
+                        let call = this.call.as_mut().as_pin_mut();
+                        call.expect("an attempt is polled until it ends").poll(cx)
+                    };
+                    let shared = &**this.shared;
+                    let at = At { shared, limits: shared.limits(*this.scope), began: *this.began };
+                    let answer = match answer {
+                        Poll::Ready(Ok(response))
+                            if at.is_plain_success(response.status())
+                                && this.life.as_ref().is_none_or(|life| life.is_untold()) =>
+                        {
+                            at.succeeded();
+                            *this.life = None;
+                            return Poll::Ready(Ok(response));
+                        }
+                        Poll::Ready(answer) => Some(answer),
+                        Poll::Pending => {
+                            ready!(self.as_mut().poll_limit(cx));
+                            None
+                        }
+                    };
+                    self.as_mut().ended(answer)
+                }
                 Stage::Done => return Poll::Ready(self.finish()),
                 waits => ready!(self.as_mut().poll_between(waits, cx)),
             };
@@ -186,42 +210,34 @@ where
 {
     const MAY_STOP: bool = <W::Answer as Answer<S::Error>>::MAY_STOP;
 
-    fn poll_attempt(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<ControlFlow<<Self as Future>::Output, Stage>> {
-        let mut this = self.project();
+    /// Is ready when the attempt's time is up.
+    fn poll_limit(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        if !Self::MAY_STOP {
+            return Poll::Pending;
+        }
         let shared = &**this.shared;
         let at = At { shared, limits: shared.limits(*this.scope), began: *this.began };
-        let polled = {
-            let _entered = this.life.as_ref().map(|life| life.spans.enter());
-            let call = this.call.as_mut().as_pin_mut();
-            call.expect("an attempt is polled until it ends").poll(cx)
-        };
-        let answer = match polled {
-            Poll::Ready(answer) => Some(answer),
-            Poll::Pending if Self::MAY_STOP => {
-                // Only now is a timer worth its price.
-                let left = this.life.as_ref().and_then(|life| life.time_left(at.elapsed()));
-                let limit = [shared.config.attempt_timeout, left].into_iter().flatten().min();
-                let Some(limit) = limit else { return Poll::Pending };
-                ready!(poll_sleep(this.sleep, shared, || limit, cx));
-                None
-            }
-            Poll::Pending => return Poll::Pending,
-        };
-        this.call.set(None);
-        if let Some(Ok(response)) = &answer {
-            if at.is_plain_success(response.status(), this.life.as_deref()) {
-                at.succeeded();
-                *this.life = None;
-                return Poll::Ready(Break(answer.expect("there is one")));
-            }
+        // Only now is a timer worth its price.
+        let left = this.life.as_ref().and_then(|life| life.time_left(&at));
+        match [shared.config.attempt_timeout, left].into_iter().flatten().min() {
+            Some(limit) => poll_sleep(this.sleep, shared, || limit, cx),
+            None => Poll::Pending,
         }
+    }
+
+    /// The attempt has ended, with an answer or cut off.
+    #[cold]
+    fn ended(self: Pin<&mut Self>, answer: Option<<Self as Future>::Output>) -> Stage {
+        let mut this = self.project();
+        this.call.set(None);
+        let shared = &**this.shared;
+        let at = At { shared, limits: shared.limits(*this.scope), began: *this.began };
         let life = this.life.get_or_insert_with(|| {
-            Box::new(Life::new(Spans::none()).begin(Run::new(shared.config.policy, *this.safety)))
+            let run = Run::new(shared.config.policy, *this.safety);
+            Box::new(Life::kept_nothing(run, Spans::none()))
         });
-        Poll::Ready(Continue(life.ended(&at, answer)))
+        life.ended(&at, answer)
     }
 
     /// A stage between two attempts, or before the first.
@@ -230,10 +246,9 @@ where
         let shared = &**this.shared;
         let at = At { shared, limits: shared.limits(*this.scope), began: *this.began };
         let life = this.life.as_mut().expect("a request that waits has a life");
-        let elapsed = at.elapsed();
         // What cannot be answered without an answer has to wait.
         let may_stop = Self::MAY_STOP || life.answer.is_some();
-        let left = life.time_left(elapsed).filter(|_| may_stop);
+        let left = if may_stop { life.time_left(&at) } else { None };
         match stage {
             Stage::Refresh => {
                 let credential = shared.config.credential.as_ref().expect("it is made fresh");
@@ -245,7 +260,7 @@ where
                 Poll::Ready(life.stop(&at, StopReason::Deadline { wait: Duration::ZERO }))
             }
             Stage::Wait => {
-                let wait = life.wait_left(elapsed);
+                let wait = life.wait_left(&at);
                 if !wait.is_zero() {
                     // A timer for no wait at all would wait for its next tick.
                     ready!(poll_sleep(this.sleep, shared, || wait, cx));
@@ -258,7 +273,7 @@ where
                     Turn::Full => return Poll::Ready(life.stop(&at, StopReason::Budget)),
                     Turn::Wait(wait) => wait,
                 };
-                let left = life.time_left(at.elapsed());
+                let left = life.time_left(&at);
                 if left.is_some_and(|left| left.is_zero()) {
                     return Poll::Ready(life.stop(&at, StopReason::Budget));
                 }
@@ -276,7 +291,7 @@ where
             }
             Stage::Gate => loop {
                 let wait = match at.enter(&mut life.ticket) {
-                    Entry::Go => return Poll::Ready(life.passes(&at, elapsed)),
+                    Entry::Go => return Poll::Ready(life.passes(&at)),
                     Entry::Closed(why) => {
                         return Poll::Ready(life.stop(&at, StopReason::Closed { why }));
                     }
@@ -330,16 +345,17 @@ where
             At { shared: this.shared, limits: this.shared.limits(*this.scope), began: *this.began };
         let mut life = this.life.take().expect("polled after it was ready");
         life.leave(&at);
+        let answer = life.answer.take();
         let attempts = life.end(&at);
-        match life.answer.take() {
+        match answer {
             Some(Ok(mut response)) => {
                 if attempts.count() > 1 || attempts.stop_reason().is_some() {
-                    response.extensions_mut().insert(attempts);
+                    response.extensions_mut().insert(*attempts);
                 }
                 Ok(response)
             }
             Some(Err(error)) => Err(error),
-            None => Err(<W::Answer as Answer<S::Error>>::without_answer(Stopped::new(attempts))
+            None => Err(<W::Answer as Answer<S::Error>>::without_answer(Stopped::new(*attempts))
                 .expect("an answer is only discarded when another attempt follows")),
         }
     }

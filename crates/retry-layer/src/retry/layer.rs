@@ -5,7 +5,7 @@ use core::num::{NonZeroU32, NonZeroUsize};
 use core::time::Duration;
 use std::sync::{Arc, OnceLock};
 
-use http::Request;
+use http::{HeaderMap, Uri};
 use retry_policy::{Budget, Policy};
 use tower_layer::Layer;
 
@@ -150,7 +150,7 @@ impl<W: Strategies> RetryLayer<W> {
     /// Shares budget and gate among the requests for which this function says the same, in place of
     /// those of one origin.
     #[must_use]
-    pub fn scope_by(self, scope: impl Fn(&Request<()>) -> u64 + Send + Sync + 'static) -> Self {
+    pub fn scope_by(self, scope: impl Fn(&Uri, &HeaderMap) -> u64 + Send + Sync + 'static) -> Self {
         self.with(|config| config.scope_of = Some(Arc::new(scope)))
     }
 

@@ -4,204 +4,22 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
 
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use http_body::Body;
 use retry_policy::attempts::{Attempt, Record};
 use retry_policy::budget::{Token, WhenEmpty};
-use retry_policy::safety::{Override, Safety, Shrinkable};
-use retry_policy::{
-    Attempts, Budget, Class, Decision, Delivery, Outcome, Policy, Profile, Run, StopReason,
-};
+use retry_policy::{Attempts, Class, Decision, Delivery, Run, StopReason};
 use tower_service::Service;
 
+use super::at::At;
 use super::future::Stage;
-use super::service::Shared;
 use super::strategies::{Answer, Answered, Strategies};
-use crate::closure::read;
-use crate::credential::{Age, Credential, Passenger};
+use crate::credential::{Credential, Passenger};
 use crate::delivery::Deliver;
-use crate::header::{self, IdempotencyKey};
-use crate::limits::{Entry, Limits, Place, Ticket, Turn};
+use crate::limits::{Place, Ticket, Turn};
 use crate::observe::Event;
 use crate::replay::Replay;
-use crate::timer::Timer;
 use crate::trace::Spans;
-
-/// Where a request is: what it shares with others, and when it began.
-pub(super) struct At<'a, W: Strategies> {
-    pub(super) shared: &'a Shared<W>,
-    pub(super) limits: &'a Limits,
-    pub(super) began: <W::Timer as Timer>::Instant,
-}
-
-impl<W: Strategies> At<'_, W> {
-    pub(super) fn elapsed(&self) -> Duration {
-        self.shared.strategies.timer().since(self.began)
-    }
-
-    fn now(&self) -> Duration {
-        self.shared.now()
-    }
-
-    /// How a request is gone about.
-    pub(super) fn plan(&self, head: &mut Request<()>, may_stop: bool) -> Plan {
-        let config = &self.shared.config;
-        if let Some(budget) = &self.limits.budget {
-            budget.begin(|| self.now());
-        }
-        let key = |head: &mut Request<()>| {
-            let method = head.method().clone();
-            IdempotencyKey::add(&method, head.headers_mut(), || config.draw());
-        };
-        if config.key.is_some_and(IdempotencyKey::is_honoured) {
-            key(head);
-        }
-        let safety = Safety::of(head);
-        if config.key.is_some_and(|key| !key.is_honoured()) {
-            key(head); // Only now: it promises nothing.
-        }
-        let marks = head.extensions();
-        let is_marked = marks.get::<Override>().is_some() || marks.get::<Shrinkable>().is_some();
-        let is_nested = self.is_nested(head);
-        let is_once = if is_marked || is_nested {
-            self.run(head).is_sent_once()
-        } else {
-            safety == Safety::Forbidden || config.policy.max_attempts().get() == 1
-        };
-        // A refused credential is made fresh even for a request that is sent once.
-        let is_once = is_once && (safety == Safety::Forbidden || config.credential.is_none());
-        let has_deadline = may_stop && config.policy.deadline().is_some();
-        let is_followed = is_marked || is_nested || has_deadline || self.shared.is_watched(head);
-        Plan { safety, is_once, is_followed }
-    }
-
-    fn is_nested(&self, head: &Request<()>) -> bool {
-        self.shared.config.is_nested && header::is_numbered(head.headers())
-    }
-
-    pub(super) fn run(&self, head: &Request<()>) -> Run {
-        let run = Run::of(self.shared.config.policy, head);
-        if self.is_nested(head) { run.once() } else { run }
-    }
-
-    /// May the request pass the gate?
-    pub(super) fn enter(&self, ticket: &mut Ticket) -> Entry {
-        let Some(gate) = &self.limits.gate else { return Entry::Go };
-        let credential = self.shared.config.credential.as_ref();
-        gate.enter(ticket, || credential.map(Credential::generation), || self.now())
-    }
-
-    pub(super) fn passed(&self, ticket: &mut Ticket) {
-        if let Some(gate) = &self.limits.gate {
-            gate.passed(ticket, || self.now());
-        }
-    }
-
-    pub(super) fn age(&self, head: &Request<()>) -> Age {
-        self.shared.config.credential.as_ref().map_or(Age::Good, |it| it.age(head.uri()))
-    }
-
-    /// A request with the credential and the headers of the moment.
-    pub(super) fn dressed<B>(
-        &self,
-        head: Request<()>,
-        body: B,
-        number: u32,
-    ) -> (Request<B>, Option<u64>) {
-        let config = &self.shared.config;
-        let (mut head, ()) = head.into_parts();
-        if config.counts_attempts {
-            header::number(&mut head.headers, number);
-        }
-        let credential = config.credential.as_ref();
-        let generation = credential.and_then(|it| it.attach(&head.uri, &mut head.headers));
-        (Request::from_parts(head, body), generation)
-    }
-
-    /// Whether a first attempt has succeeded and nobody has to be told.
-    pub(super) fn is_plain_success<S, B>(
-        &self,
-        status: StatusCode,
-        life: Option<&Life<S, B, W>>,
-    ) -> bool
-    where
-        S: Service<Request<B>, Response: Answered>,
-        W::Replay: Replay<B>,
-    {
-        let reads = self.shared.config.policy.profile().reads(status.as_u16());
-        !reads && status.as_u16() < 400 && life.is_none_or(|life| life.run.is_none())
-    }
-
-    /// A first attempt has succeeded.
-    pub(super) fn succeeded(&self) {
-        if let Some(gate) = &self.limits.gate {
-            gate.succeeded(|| self.now());
-        }
-        self.deposit(Decision::Return, None);
-    }
-
-    /// What an attempt's end means; no answer is one that was cut off.
-    fn outcome<RB, E>(&self, profile: &Profile, answer: Option<&Result<Response<RB>, E>>) -> Outcome
-    where
-        W::Deliver: Deliver<E>,
-    {
-        let deliver = self.shared.strategies.deliver();
-        answer.map_or(Outcome::timed_out(), |answer| read(deliver, profile, answer.as_ref()))
-    }
-
-    /// An attempt has ended: what it means for all requests of the origin.
-    fn share(
-        &self,
-        outcome: &Outcome,
-        policy: &Policy,
-        generation: Option<u64>,
-        uri: Option<&http::Uri>,
-    ) {
-        let Some(gate) = &self.limits.gate else { return };
-        let changed = gate.heard(
-            outcome,
-            policy.profile(),
-            policy.longest_hint(),
-            || generation,
-            || self.now(),
-        );
-        if let (Some(state), Some(observer), Some(uri)) =
-            (changed, &self.shared.config.observer, uri)
-        {
-            observer.gate(uri, state);
-        }
-    }
-
-    /// A request has ended: what it earned may be a token for one who waits.
-    fn deposit(&self, decision: Decision, last: Option<Token>) {
-        if let Some(budget) = &self.limits.budget {
-            budget.end(decision, last);
-            self.serve(budget);
-        }
-    }
-
-    fn refund(&self, token: Token) {
-        if let Some(budget) = &self.limits.budget {
-            budget.refund(token);
-            self.serve(budget);
-        }
-    }
-
-    fn serve(&self, budget: &Budget) {
-        if budget.when_empty() == WhenEmpty::Pace {
-            self.limits.line.earned(budget, || self.now());
-        }
-    }
-}
-
-/// How a request is gone about.
-pub(super) struct Plan {
-    pub(super) safety: Safety,
-    /// It is sent once, whatever happens: its body need not be kept.
-    pub(super) is_once: bool,
-    /// More is asked of it than its answer.
-    pub(super) is_followed: bool,
-}
 
 /// What a request needs beyond its first attempt.
 pub(super) struct Life<S, B, W>
@@ -216,8 +34,8 @@ where
     pub(super) service: Option<S>,
     pub(super) head: Option<Request<()>>,
     /// Somebody wants to hear of it, however it ends: its head is kept.
-    pub(super) is_watched: bool,
-    pub(super) kept: Option<<W::Replay as Replay<B>>::Kept>,
+    is_watched: bool,
+    kept: Option<<W::Replay as Replay<B>>::Kept>,
     pub(super) next_body: Option<B>,
     pub(super) generation: Option<u64>,
     /// The last answer, until another attempt is certain.
@@ -252,9 +70,23 @@ where
     W: Strategies,
     W::Replay: Replay<B>,
 {
-    pub(super) const fn new(spans: Spans) -> Self {
+    pub(super) fn new(
+        head: Request<()>,
+        kept: Option<<W::Replay as Replay<B>>::Kept>,
+        is_watched: bool,
+        spans: Spans,
+    ) -> Self {
+        Self { head: Some(head), kept, is_watched, ..Self::empty(None, spans) }
+    }
+
+    /// Of a request that was sent once, and has ended.
+    pub(super) fn kept_nothing(run: Run, spans: Spans) -> Self {
+        Self::empty(Some(Box::new(run)), spans)
+    }
+
+    fn empty(run: Option<Box<Run>>, spans: Spans) -> Self {
         Self {
-            run: None,
+            run,
             service: None,
             head: None,
             is_watched: false,
@@ -284,15 +116,12 @@ where
         })
     }
 
-    /// As [`run`](Self::run), for a request of which nothing was kept.
-    pub(super) fn begin(mut self, run: Run) -> Self {
-        self.run = Some(Box::new(run));
-        self
-    }
-
     /// What is left of its deadline, if it has one.
-    pub(super) fn time_left(&self, elapsed: Duration) -> Option<Duration> {
-        self.run.as_ref()?.time_left(elapsed)
+    pub(super) fn time_left(&self, at: &At<'_, W>) -> Option<Duration> {
+        let run = self.run.as_ref()?;
+        // The clock is only read where there is one.
+        run.policy().deadline()?;
+        run.time_left(at.elapsed())
     }
 
     fn attempts(&self) -> Option<&Attempts> {
@@ -347,12 +176,16 @@ where
     }
 
     /// It has ended; its attempts.
-    pub(super) fn end(&mut self, at: &At<'_, W>) -> Attempts {
-        let attempts = *self.run(at).attempts();
+    pub(super) fn end(&mut self, at: &At<'_, W>) -> &Attempts {
+        self.run(at);
+        let attempts = self.attempts().expect("its run has begun");
+        if !self.is_watched {
+            return attempts;
+        }
         self.record();
-        self.spans.end(&attempts);
+        self.spans.end(attempts);
         if let (Some(observer), Some(uri)) = (&at.shared.config.observer, self.uri()) {
-            observer.end(uri, &attempts);
+            observer.end(uri, attempts);
         }
         attempts
     }
@@ -388,15 +221,24 @@ where
         let may_follow = self.kept.is_some() && (!is_last || at.shared.config.credential.is_some());
         // The last attempt takes what the others had copies of.
         let head = if may_follow || self.is_watched { self.head.clone() } else { self.head.take() };
-        let head = head.expect("the head is kept until the last attempt");
+        let (head, ()) = head.expect("the head is kept until the last attempt").into_parts();
+        let mut request = Request::from_parts(head, body);
         let number = self.count().saturating_add(1);
-        self.spans.attempt(&head, number);
-        let (request, generation) = at.dressed(head, body, number);
-        self.generation = generation;
         self.answer = None;
         self.token = self.permit.take();
-        at.passed(&mut self.ticket);
+        self.set_out(at, &mut request, number);
         request
+    }
+
+    /// An attempt begins.
+    pub(super) fn set_out(&mut self, at: &At<'_, W>, request: &mut Request<B>, number: u32) {
+        self.spans.attempt(request, number);
+        self.generation = at.dress(request, number);
+        at.passed(&mut self.ticket);
+    }
+
+    pub(super) const fn is_untold(&self) -> bool {
+        self.run.is_none()
     }
 
     /// Makes the credential fresh, for the next attempt.
@@ -422,29 +264,33 @@ where
         at: &At<'_, W>,
         answer: Option<Result<S::Response, S::Error>>,
     ) -> Stage {
-        let elapsed = at.elapsed();
-        let policy = *self.run(at).policy();
-        let outcome = at.outcome(policy.profile(), answer.as_ref());
-        at.share(&outcome, &policy, self.generation, self.uri());
-        let decision = self.run(at).after(&outcome, elapsed, at.shared.config.draw());
+        self.answer = answer;
+        let now = at.now();
+        let elapsed = now.saturating_sub(at.began);
+        let draw = at.shared.config.draw();
+        self.run(at);
+        let run = self.run.as_mut().expect("it has begun");
+        let outcome = at.outcome(run.policy().profile(), self.answer.as_ref());
+        let uri = self.head.as_ref().map(Request::uri);
+        at.share(&outcome, run.policy(), self.generation, uri);
+        let decision = run.after(&outcome, elapsed, draw);
         // A retry that never left costs nothing.
         if outcome.delivery() == Delivery::NotSent {
             if let Some(token) = self.token.take() {
                 at.refund(token);
             }
         }
-        let decision = self.carried_out(at, decision, elapsed);
+        let decision = self.carried_out(at, decision, now);
         let last = if decision == Decision::Return { self.token.take() } else { None };
         at.deposit(decision, last);
-        let error = answer.as_ref().and_then(|answer| answer.as_ref().err());
-        let timed_out = answer.is_none();
-        if at.shared.config.observer.is_some() {
+        let timed_out = self.answer.is_none();
+        if self.is_watched {
+            let error = self.answer.as_ref().and_then(|answer| answer.as_ref().err());
             let words = error.and_then(|error| at.shared.strategies.deliver().words(error));
             self.tell(at, words, timed_out, decision);
+            self.record();
         }
         self.spans.ended(&outcome, timed_out, decision);
-        self.record();
-        self.answer = answer;
         match decision {
             Decision::Refresh => {
                 self.wait.is_over = true;
@@ -464,7 +310,7 @@ where
     }
 
     /// The decision, if it can be carried out.
-    fn carried_out(&mut self, at: &At<'_, W>, decision: Decision, elapsed: Duration) -> Decision {
+    fn carried_out(&mut self, at: &At<'_, W>, decision: Decision, now: Duration) -> Decision {
         let config = &at.shared.config;
         if matches!(decision, Decision::Refresh | Decision::Retry { .. }) {
             let replay = at.shared.strategies.replay();
@@ -480,24 +326,29 @@ where
             Decision::Retry { after, .. } => {
                 if let Some(gate) = &at.limits.gate {
                     // Its place in the line is the one of now, not of the end of its wait.
-                    let wait = gate.reserve(&mut self.ticket, || at.now());
-                    let left = self.run(at).time_left(elapsed);
+                    let wait = gate.reserve(&mut self.ticket, || now);
+                    let left = self.run(at).time_left(now.saturating_sub(at.began));
                     if wait > after && left.is_some_and(|left| wait >= left) {
                         return self.run(at).stop(StopReason::Deadline { wait });
                     }
                 }
-                self.take_before_the_wait(at, decision)
+                self.take_before_the_wait(at, decision, now)
             }
-            Decision::Shrink { .. } => self.take_before_the_wait(at, decision),
+            Decision::Shrink { .. } => self.take_before_the_wait(at, decision, now),
             decision => decision,
         }
     }
 
     /// Shed: the token is taken first, so that the wait is not in vain.
-    fn take_before_the_wait(&mut self, at: &At<'_, W>, decision: Decision) -> Decision {
+    fn take_before_the_wait(
+        &mut self,
+        at: &At<'_, W>,
+        decision: Decision,
+        now: Duration,
+    ) -> Decision {
         match &at.limits.budget {
             Some(budget) if budget.when_empty() == WhenEmpty::Shed => {
-                match budget.take(self.newest_class(), at.now()) {
+                match budget.take(self.newest_class(), now) {
                     Ok(token) => {
                         self.permit = Some(token);
                         decision
@@ -528,7 +379,7 @@ where
         let had_to_wait = self.place.is_some();
         let turn = at.limits.line.ask(&mut self.place, budget, class, now, cx);
         if had_to_wait && matches!(turn, Turn::Token(_)) {
-            self.waited_more(at, at.elapsed());
+            self.waited_more(at);
         }
         match turn {
             Turn::Wait(until) => Turn::Wait(until.map(|until| until.saturating_sub(now))),
@@ -537,16 +388,16 @@ where
     }
 
     /// Adds what was waited beyond the decided wait.
-    fn waited_more(&mut self, at: &At<'_, W>, elapsed: Duration) {
-        let more = elapsed.saturating_sub(self.wait.decided).saturating_sub(self.wait.after);
+    fn waited_more(&mut self, at: &At<'_, W>) {
+        let more = at.elapsed().saturating_sub(self.wait.decided).saturating_sub(self.wait.after);
         self.run(at).waited_longer(more);
         self.wait.after = self.wait.after.saturating_add(more);
     }
 
     /// It may pass the gate.
-    pub(super) fn passes(&mut self, at: &At<'_, W>, elapsed: Duration) -> Stage {
+    pub(super) fn passes(&mut self, at: &At<'_, W>) -> Stage {
         if self.had_to_wait && self.count() > 0 {
-            self.waited_more(at, elapsed);
+            self.waited_more(at);
         }
         Stage::Ready
     }
@@ -563,7 +414,11 @@ where
     }
 
     /// What is left of the decided wait.
-    pub(super) fn wait_left(&self, elapsed: Duration) -> Duration {
+    pub(super) fn wait_left(&self, at: &At<'_, W>) -> Duration {
+        if self.wait.after.is_zero() {
+            return Duration::ZERO;
+        }
+        let elapsed = at.elapsed();
         self.wait.after.saturating_sub(elapsed.saturating_sub(self.wait.decided))
     }
 

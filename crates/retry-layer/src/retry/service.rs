@@ -25,7 +25,9 @@ pub struct Retry<S, W: Strategies> {
     shared: Arc<Shared<W>>,
 }
 
-/// What all clones have in common.
+/// What all clones have in common. It shares no cache line with the count of its owners, which every
+/// request of every thread writes.
+#[repr(align(128))]
 pub(super) struct Shared<W: Strategies> {
     pub(super) config: Config,
     pub(super) strategies: W,
@@ -50,18 +52,20 @@ impl<W: Strategies> Shared<W> {
         self.origins.get(scope)
     }
 
-    pub(super) fn scope(&self, head: &Request<()>) -> Scope {
+    pub(super) fn scope<B>(&self, request: &Request<B>) -> Scope {
         match &self.config.scope_of {
-            Some(scope_of) => self.origins.of_key(scope_of(head), || self.config.limits()),
-            None => self.origins.of_uri(head.uri(), || self.config.limits()),
+            Some(scope_of) => self
+                .origins
+                .of_key(scope_of(request.uri(), request.headers()), || self.config.limits()),
+            None => self.origins.of_uri(request.uri(), || self.config.limits()),
         }
     }
 
     /// Whether anybody wants to hear of this request, however it ends.
-    pub(super) fn is_watched(&self, head: &Request<()>) -> bool {
+    pub(super) fn is_watched<B>(&self, request: &Request<B>) -> bool {
         self.config.observer.is_some()
             || Spans::are_on()
-            || head.extensions().get::<Record>().is_some()
+            || request.extensions().get::<Record>().is_some()
     }
 }
 
