@@ -1,5 +1,8 @@
 //! The layer on a paused clock: exact waits, exact calls, and what a dropped future gives back.
 
+mod discarded;
+mod together;
+
 use core::convert::Infallible;
 use core::num::NonZeroU32;
 use core::time::Duration;
@@ -44,9 +47,10 @@ enum Scripted {
     RetryAfter(u16, &'static str),
     Hang,
     Slow(u16, Duration),
+    SlowRetryAfter(u16, &'static str, Duration),
 }
 
-use Scripted::{Hang, RetryAfter, Slow, Status};
+use Scripted::{Hang, RetryAfter, Slow, SlowRetryAfter, Status};
 
 /// When each call arrived, and with which body and key.
 type Calls = Arc<Mutex<Vec<(Duration, String, Option<String>)>>>;
@@ -79,6 +83,11 @@ fn scripted(
                 Hang => core::future::pending().await,
                 Slow(status, after) => {
                     tokio::time::sleep(after).await;
+                    status
+                }
+                SlowRetryAfter(status, value, after) => {
+                    tokio::time::sleep(after).await;
+                    response = response.header("retry-after", value);
                     status
                 }
             };

@@ -1,0 +1,227 @@
+//! What becomes of an answer that is not returned, and of each wait that ends without an attempt.
+
+use core::pin::Pin;
+use core::task::{Context, Poll};
+
+use http_body::{Body, Frame};
+
+use super::*;
+
+/// A body of some frames that says when it is dropped and how much was read of it.
+struct Watched {
+    frames: u32,
+    /// Whether it stalls instead of ending.
+    stalls: bool,
+    seen: Seen,
+}
+
+#[derive(Clone, Default)]
+struct Seen(Arc<Mutex<(u32, Option<Instant>)>>);
+
+impl Body for Watched {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.frames.checked_sub(1) {
+            Some(left) => {
+                self.frames = left;
+                self.seen.0.lock().unwrap().0 += 1;
+                Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[7; 1024])))))
+            }
+            None if self.stalls => Poll::Pending,
+            None => Poll::Ready(None),
+        }
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.seen.0.lock().unwrap().1 = Some(Instant::now());
+    }
+}
+
+/// A service whose first answer is a 503 with this body; when each call came.
+fn service(frames: u32, stalls: bool) -> (Seen, Arc<Mutex<Vec<Duration>>>, impl Inner + use<>) {
+    let seen = Seen::default();
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let began = Instant::now();
+    let service = {
+        let (seen, calls) = (seen.clone(), Arc::clone(&calls));
+        service_fn(move |_: Request<String>| {
+            let mut calls = calls.lock().unwrap();
+            calls.push(began.elapsed());
+            let is_first = calls.len() == 1;
+            let seen = if is_first { seen.clone() } else { Seen::default() };
+            let body = Watched { frames: if is_first { frames } else { 0 }, stalls, seen };
+            let status = if is_first { 503 } else { 200 };
+            core::future::ready(Ok(Response::builder().status(status).body(body).unwrap()))
+        })
+    };
+    (seen, calls, service)
+}
+
+trait Inner: Service<Request<String>, Response = Response<Watched>, Error = BoxError> + Clone {}
+
+impl<S> Inner for S where
+    S: Service<Request<String>, Response = Response<Watched>, Error = BoxError> + Clone
+{
+}
+
+#[tokio::test(start_paused = true)]
+async fn is_read_to_its_end_and_gone_before_the_wait() {
+    let (seen, calls, service) = service(64, false);
+    let began = Instant::now();
+    RetryLayer::new(policy(5).build().unwrap()).layer(service).oneshot(get()).await.unwrap();
+    let (read, dropped) = *seen.0.lock().unwrap();
+    assert_eq!((read, dropped.unwrap() - began), (64, Duration::ZERO));
+    assert_eq!(*calls.lock().unwrap(), [Duration::ZERO, secs(1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn is_dropped_above_the_limit_of_bytes() {
+    for (limit, expected) in [(None, 65), (Some(2 * 1024), 3), (Some(0), 1)] {
+        let (seen, _, service) = service(1000, false);
+        let layer = RetryLayer::new(policy(5).build().unwrap());
+        let layer = match limit {
+            Some(bytes) => layer.drain(bytes, secs(1)),
+            None => layer,
+        };
+        layer.layer(service).oneshot(get()).await.unwrap();
+        assert_eq!(seen.0.lock().unwrap().0, expected, "{limit:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn is_dropped_when_it_stalls_and_the_wait_is_no_longer_for_it() {
+    for (limit, dropped_after) in [(None, 100), (Some(300), 300)] {
+        let (seen, calls, service) = service(1, true);
+        let began = Instant::now();
+        let layer = RetryLayer::new(policy(5).build().unwrap());
+        let layer = match limit {
+            Some(limit) => layer.drain(1 << 20, Duration::from_millis(limit)),
+            None => layer,
+        };
+        layer.layer(service).oneshot(get()).await.unwrap();
+        let dropped = seen.0.lock().unwrap().1.unwrap();
+        assert_eq!(dropped - began, Duration::from_millis(dropped_after));
+        assert_eq!(*calls.lock().unwrap(), [Duration::ZERO, secs(1)]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn is_kept_while_a_token_is_awaited_and_returned_if_none_comes() {
+    let (policy, budget) = paced(5);
+    let (_, spender) = scripted(&[Status(503), Status(400)]);
+    let (seen, calls, service) = service(3, false);
+    let policy = policy.deadline(Duration::from_millis(900)).build().unwrap();
+    let layer = RetryLayer::new(policy).budget(budget);
+    // Another request has taken the only token.
+    let _ = layer.layer(spender).oneshot(get()).await.unwrap();
+    // All services of a layer share its budget.
+    let response = layer.layer(service).oneshot(get()).await.unwrap();
+    assert_eq!(Attempts::of(&response).stop_reason(), Some(StopReason::Budget));
+    assert_eq!((response.status().as_u16(), calls.lock().unwrap().len()), (503, 1));
+    assert_eq!(*seen.0.lock().unwrap(), (0, None), "it was neither read nor dropped");
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_pace_it_is_gone_once_the_token_is_there() {
+    let (policy, budget) = paced(5);
+    let (seen, calls, service) = service(3, false);
+    let began = Instant::now();
+    let layer = RetryLayer::new(policy.build().unwrap()).budget(budget);
+    layer.layer(service).oneshot(get()).await.unwrap();
+    let (read, dropped) = *seen.0.lock().unwrap();
+    assert_eq!((read, dropped.unwrap() - began), (3, Duration::from_millis(100)));
+    assert_eq!(calls.lock().unwrap().len(), 2);
+}
+
+/// A service that is ready once, and then says something else.
+#[derive(Clone)]
+struct ReadyOnce<S>(S, Arc<Mutex<u32>>, Later);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Later {
+    Fails,
+    Never,
+}
+
+impl<S: Service<Request<String>, Error = BoxError>> Service<Request<String>> for ReadyOnce<S> {
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        *self.1.lock().unwrap() += 1;
+        match (*self.1.lock().unwrap(), self.2) {
+            (1, _) => self.0.poll_ready(cx),
+            (_, Later::Fails) => Poll::Ready(Err("not ready".into())),
+            (_, Later::Never) => Poll::Pending,
+        }
+    }
+
+    fn call(&mut self, request: Request<String>) -> S::Future {
+        self.0.call(request)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_fails_to_become_ready_is_the_answer_and_costs_no_token() {
+    let (_, _, service) = service(0, false);
+    let service = ReadyOnce(service, Arc::default(), Later::Fails);
+    let service = RetryLayer::new(policy(5).build().unwrap()).layer(service);
+    let error = service.clone().oneshot(get()).await.map(drop).unwrap_err();
+    assert_eq!(error.to_string(), "not ready");
+    assert_eq!(service.origin(get().uri()).tokens, Some(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_never_becomes_ready_ends_at_the_deadline_and_costs_no_token() {
+    let (_, calls, service) = service(0, false);
+    let service = ReadyOnce(service, Arc::default(), Later::Never);
+    let policy = policy(5).deadline(secs(10)).build().unwrap();
+    let service = RetryLayer::new(policy).cut_off().layer(service);
+    let began = Instant::now();
+    let error = service.clone().oneshot(get()).await.map(drop).unwrap_err();
+    let stopped = error.downcast_ref::<Stopped>().unwrap();
+    let reason = StopReason::Deadline { wait: Duration::ZERO };
+    assert_eq!(stopped.attempts().stop_reason(), Some(reason));
+    assert_eq!((began.elapsed(), calls.lock().unwrap().len()), (secs(10), 1));
+    assert_eq!(service.origin(get().uri()).tokens, Some(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gate_that_closes_in_the_wait_ends_it_and_costs_no_token() {
+    // The first request waits 1 s after its 503; meanwhile three others are refused.
+    let (calls, service) = scripted(&[Status(503), Status(403), Status(403), Status(403)]);
+    let closes = NonZeroU32::new(3).unwrap();
+    let service = RetryLayer::new(policy(5).build().unwrap()).closes_after(closes).layer(service);
+    let waiting = tokio::spawn(service.clone().oneshot(get()));
+    tokio::task::yield_now().await;
+    for _ in 0..3 {
+        let _ = service.clone().oneshot(get()).await.unwrap();
+    }
+    let error = waiting.await.unwrap().unwrap_err();
+    let stopped = *error.downcast_ref::<Stopped>().unwrap().attempts();
+    assert!(matches!(stopped.stop_reason(), Some(StopReason::Closed { .. })), "{stopped}");
+    assert_eq!((stopped.count(), calls.lock().unwrap().len()), (1, 4));
+    assert_eq!(service.origin(get().uri()).tokens, Some(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_would_pass_the_deadline_returns_the_answer_instead() {
+    let (calls, service) = scripted(&[Slow(503, secs(1)), RetryAfter(429, "30")]);
+    let policy = policy(5).deadline(secs(10)).build().unwrap();
+    let service = RetryLayer::new(policy).cut_off().layer(service);
+    let slow = tokio::spawn(service.clone().oneshot(get()));
+    tokio::task::yield_now().await;
+    let _ = service.clone().oneshot(get()).await.unwrap();
+    let response = slow.await.unwrap().unwrap();
+    assert_eq!((response.status().as_u16(), calls.lock().unwrap().len()), (503, 2));
+    let reason = Attempts::of(&response).stop_reason();
+    assert_eq!(reason, Some(StopReason::Deadline { wait: secs(29) }));
+}

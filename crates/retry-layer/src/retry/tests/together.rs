@@ -1,0 +1,263 @@
+//! What many requests do to each other: the gate, the line, the scopes.
+
+use core::num::NonZeroUsize;
+
+use retry_policy::attempts::Closing;
+use retry_policy::ratio::Ratio;
+
+use super::*;
+use crate::{GateState, Observer};
+
+/// A server that asks the first request to wait, and notes when each request came.
+fn one_429(after: &'static str) -> (Calls, impl Inner + use<>) {
+    scripted(&[RetryAfter(429, after)])
+}
+
+/// What the tests' services have in common.
+trait Inner:
+    Service<Request<String>, Response = Response<String>, Error = BoxError, Future: Send>
+    + Clone
+    + Send
+    + 'static
+{
+}
+
+impl<S> Inner for S where
+    S: Service<Request<String>, Response = Response<String>, Error = BoxError, Future: Send>
+        + Clone
+        + Send
+        + 'static
+{
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_thousand_requests_none_is_sent_in_the_pause_and_they_leave_one_by_one() {
+    let (calls, service) = one_429("30");
+    let service = RetryLayer::new(policy(5).build().unwrap()).layer(service);
+    // The one that is asked to wait, and 999 that come a second later.
+    let first = tokio::spawn(service.clone().oneshot(get()));
+    tokio::time::sleep(secs(1)).await;
+    let rest: Vec<_> = (0..999).map(|_| tokio::spawn(service.clone().oneshot(get()))).collect();
+    for request in rest.into_iter().chain([first]) {
+        assert_eq!(request.await.unwrap().unwrap().status(), 200);
+    }
+    let times: Vec<u128> = calls.lock().unwrap().iter().map(|(at, ..)| at.as_millis()).collect();
+    assert_eq!(times.len(), 1001);
+    // Nothing between the answer and the end of the pause; then one every 5 ms, the one that was asked
+    // to wait before all others.
+    let expected: Vec<u128> = [0].into_iter().chain((0..1000).map(|n| 30_000 + 5 * n)).collect();
+    assert_eq!(times, expected);
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    assert_eq!(service.origin(get().uri()).gate, Some(GateState::Open));
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_in_flight_when_the_pause_begins_are_all_that_is_sent() {
+    let began = Instant::now();
+    let script: Vec<_> = (0..10).map(|_| Slow(200, secs(2))).collect();
+    let (calls, service) = scripted(&[&[SlowRetryAfter(429, "5", secs(1))], &script[..]].concat());
+    let service = RetryLayer::new(policy(5).build().unwrap()).layer(service);
+    let requests: Vec<_> = (0..11).map(|_| tokio::spawn(service.clone().oneshot(get()))).collect();
+    tokio::time::sleep(secs(3)).await;
+    assert_eq!(calls.lock().unwrap().len(), 11, "sent before the answer came");
+    let late = service.clone().oneshot(get()).await.unwrap();
+    assert_eq!(
+        (late.status().as_u16(), began.elapsed()),
+        (200, secs(6) + Duration::from_millis(5))
+    );
+    for request in requests {
+        assert_eq!(request.await.unwrap().unwrap().status(), 200);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_origin_and_another_scope_are_not_paused() {
+    let (calls, service) = one_429("30");
+    let service = RetryLayer::new(policy(5).build().unwrap()).layer(service);
+    let to = |uri: &str| Request::get(uri).body(String::new()).unwrap();
+    let _paused = tokio::spawn(service.clone().oneshot(to("http://one.example/")));
+    tokio::task::yield_now().await;
+    service.clone().oneshot(to("http://two.example/")).await.unwrap();
+    assert_eq!(times(&calls), [0, 0]);
+
+    let (calls, service) = one_429("30");
+    let scoped = RetryLayer::new(policy(5).build().unwrap()).scope_by(|_, headers| {
+        headers.get("x-org-id").map_or(0, |org| u64::from(org.as_bytes()[0]))
+    });
+    let service = scoped.layer(service);
+    let of = |org: &str| Request::get("/").header("x-org-id", org).body(String::new()).unwrap();
+    let _paused = tokio::spawn(service.clone().oneshot(of("a")));
+    tokio::task::yield_now().await;
+    service.clone().oneshot(of("b")).await.unwrap();
+    service.clone().oneshot(of("a")).await.unwrap();
+    assert_eq!(times(&calls), [0, 0, 30, 30]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_services_of_a_layer_and_their_clones_share_a_pause() {
+    let (calls, service) = one_429("30");
+    let layer = RetryLayer::new(policy(5).build().unwrap());
+    let other = layer.clone().layer(service.clone());
+    let _paused = tokio::spawn(layer.layer(service).oneshot(get()));
+    tokio::task::yield_now().await;
+    other.oneshot(get()).await.unwrap();
+    assert_eq!(times(&calls), [0, 30, 30]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_gate_each_waits_on_its_own() {
+    let (calls, service) = one_429("30");
+    let service = RetryLayer::new(policy(5).build().unwrap()).gate(None).layer(service);
+    let _waiting = tokio::spawn(service.clone().oneshot(get()));
+    tokio::task::yield_now().await;
+    service.clone().oneshot(get()).await.unwrap();
+    assert_eq!(times(&calls), [0, 0]);
+    assert_eq!(service.origin(get().uri()).gate, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_meets_a_pause_fails_fast_or_at_its_deadline_without_being_sent() {
+    let paused = StopReason::Paused { wait: secs(30) };
+    let late = StopReason::Deadline { wait: secs(30) };
+    let plain = RetryLayer::new(policy(5).build().unwrap()).fail_fast();
+    let hasty = RetryLayer::new(policy(5).deadline(secs(20)).build().unwrap()).cut_off();
+    for (layer, reason) in [(plain, paused), (hasty, late)] {
+        let (calls, service) = one_429("30");
+        let service = layer.layer(service);
+        let _waiting = tokio::spawn(service.clone().oneshot(get()));
+        tokio::task::yield_now().await;
+        let error = service.clone().oneshot(get()).await.unwrap_err();
+        let stopped = error.downcast_ref::<Stopped>().unwrap();
+        assert_eq!(stopped.attempts().stop_reason(), Some(reason));
+        assert_eq!((stopped.attempts().count(), calls.lock().unwrap().len()), (0, 1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_gate_answers_at_once_and_lets_a_probe_through() {
+    #[derive(Default)]
+    struct States(Mutex<Vec<GateState>>);
+    impl Observer for Arc<States> {
+        fn attempt(&self, _: &Event<'_>) {}
+        fn gate(&self, _: &http::Uri, state: GateState) {
+            self.0.lock().unwrap().push(state);
+        }
+    }
+    let (calls, service) = scripted(&[Status(403); 4]);
+    let states = Arc::new(States::default());
+    let closes = NonZeroU32::new(3).unwrap();
+    let layer = RetryLayer::new(policy(5).build().unwrap()).closes_after(closes);
+    let service = layer.observe(Arc::clone(&states)).layer(service);
+    for _ in 0..3 {
+        assert_eq!(service.clone().oneshot(get()).await.unwrap().status(), 403);
+    }
+    let why = Closing::Refused { streak: 3 };
+    let error = service.clone().oneshot(get()).await.unwrap_err();
+    let stopped = *error.downcast_ref::<Stopped>().unwrap().attempts();
+    assert_eq!(stopped.stop_reason(), Some(StopReason::Closed { why }));
+    assert_eq!(
+        error.to_string(),
+        "no answer: 0 attempts; no request is sent: 3 in a row were refused"
+    );
+    tokio::time::sleep(secs(300)).await;
+    assert_eq!(service.clone().oneshot(get()).await.unwrap().status(), 403, "the probe");
+    assert!(service.clone().oneshot(get()).await.is_err());
+    tokio::time::sleep(secs(600)).await;
+    assert_eq!(service.clone().oneshot(get()).await.unwrap().status(), 200);
+    assert_eq!(calls.lock().unwrap().len(), 5);
+    let closed = GateState::Closed { why, probe_after: secs(300) };
+    assert_eq!(*states.0.lock().unwrap(), [closed, GateState::Open]);
+    // A caller who has mended it need not wait.
+    let (_, service) = scripted(&[Status(403); 3]);
+    let service = RetryLayer::new(policy(5).build().unwrap()).closes_after(closes).layer(service);
+    for _ in 0..3 {
+        let _ = service.clone().oneshot(get()).await;
+    }
+    assert!(service.clone().oneshot(get()).await.is_err());
+    service.open(get().uri());
+    assert_eq!(service.clone().oneshot(get()).await.unwrap().status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plain_layer_never_closes() {
+    let (calls, service) = scripted(&[Status(403); 50]);
+    let service = RetryLayer::new(policy(5).build().unwrap()).layer(service);
+    for _ in 0..50 {
+        assert_eq!(service.clone().oneshot(get()).await.unwrap().status(), 403);
+    }
+    assert_eq!(calls.lock().unwrap().len(), 50);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_token_that_is_earned_lets_one_waiting_retry_go() {
+    let (calls, service) = scripted(&[Status(503); 6]);
+    let backoff = Backoff::constant(Duration::from_millis(1));
+    let budget = Budget::pace().with_reserve(1).unwrap().with_ratio(Ratio::percent(100).unwrap());
+    let policy = policy(9).backoff(backoff).build().unwrap();
+    let service = RetryLayer::new(policy).budget(budget).layer(service);
+    let request = || tokio::spawn(service.clone().oneshot(get()));
+    let waiting: Vec<_> = (0..5).map(|_| request()).collect();
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    // Five, and the one retry that the reserve allowed, which failed as well.
+    assert_eq!((calls.lock().unwrap().len(), service.origin(get().uri()).waiting), (6, 5));
+    for left in (0..5).rev() {
+        // One success earns one token, which lets one go; that is a success, and lets the next.
+        service.clone().oneshot(get()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let state = service.origin(get().uri());
+        assert!(state.waiting <= left, "{state:?}");
+    }
+    for request in waiting {
+        assert_eq!(request.await.unwrap().unwrap().status(), 200);
+    }
+    assert_eq!(service.origin(get().uri()).waiting, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_finds_the_line_full_gets_its_last_answer() {
+    let (_, service) = scripted(&[Status(503); 9]);
+    let (policy, budget) = paced(5);
+    let service = RetryLayer::new(policy.build().unwrap())
+        .budget(budget)
+        .longest_line(NonZeroUsize::new(2).unwrap())
+        .layer(service);
+    let waiting: Vec<_> = (0..2).map(|_| tokio::spawn(service.clone().oneshot(get()))).collect();
+    // The first retry takes the token and fails; then both are in line.
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    assert_eq!(service.origin(get().uri()).waiting, 2);
+    let response = service.clone().oneshot(get()).await.unwrap();
+    assert_eq!(response.status(), 503);
+    assert_eq!(Attempts::of(&response).stop_reason(), Some(StopReason::Budget));
+    drop(waiting);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_dropped_in_line_leaves_it_and_the_next_is_served() {
+    let (calls, service) = scripted(&[Status(503); 5]);
+    let (policy, budget) = paced(9);
+    let service = RetryLayer::new(policy.build().unwrap()).budget(budget).layer(service);
+    let first = tokio::spawn(service.clone().oneshot(get()));
+    let second = tokio::spawn(service.clone().oneshot(get()));
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    assert_eq!(service.origin(get().uri()).waiting, 2);
+    first.abort();
+    let _ = first.await;
+    assert_eq!(service.origin(get().uri()).waiting, 1);
+    assert_eq!(second.await.unwrap().unwrap().status(), 200);
+    assert_eq!(service.origin(get().uri()).waiting, 0);
+    assert!(calls.lock().unwrap().len() > 3);
+}
+
+/// A scan without pages ahead: nobody else earns tokens for it.
+#[tokio::test(start_paused = true)]
+async fn one_who_sends_one_after_the_other_finishes_although_every_request_fails_once() {
+    let script: Vec<_> = (0..200).flat_map(|_| [Status(503), Status(200)]).collect();
+    let (calls, service) = scripted(&script);
+    let layer = RetryLayer::new(policy(3).build().unwrap()).budget(Budget::pace());
+    let service = layer.layer(service);
+    for page in 0..200 {
+        let response = service.clone().oneshot(get()).await.unwrap();
+        assert_eq!(response.status(), 200, "page {page}");
+    }
+    assert_eq!(calls.lock().unwrap().len(), 400);
+}
