@@ -239,17 +239,14 @@ impl Credential {
         let now = self.0.clock.as_ref().map_or(Duration::ZERO, |clock| clock());
         let fresh = secret.and_then(|secret| Ok(Current::new(&secret, self.0.scheme, now)?));
         let mut current = self.0.current.write().unwrap_or_else(PoisonError::into_inner);
-        match fresh {
-            Ok(fresh) => {
-                let step = u64::from(fresh.value != current.value);
-                let generation = current.generation.wrapping_add(step);
-                *current = Current { generation, ..fresh };
-            }
-            Err(_) => {
-                let after = current.failed.map_or(FAILED[0], |(_, after)| after.saturating_mul(2));
-                let after = after.min(FAILED[1]);
-                current.failed = Some((now.saturating_add(after), after));
-            }
+        if let Ok(fresh) = fresh {
+            let step = u64::from(fresh.value != current.value);
+            let generation = current.generation.wrapping_add(step);
+            *current = Current { generation, ..fresh };
+        } else {
+            let after = current.failed.map_or(FAILED[0], |(_, after)| after.saturating_mul(2));
+            let after = after.min(FAILED[1]);
+            current.failed = Some((now.saturating_add(after), after));
         }
     }
 

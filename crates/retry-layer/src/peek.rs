@@ -154,13 +154,12 @@ impl<RB: Body> Peeked<RB> {
     fn first_bytes(&self, limit: usize) -> Bytes {
         let mut data = self.data();
         let (first, second) = (data.next().cloned().unwrap_or_default(), data.next());
-        let mut bytes = match second {
-            None => first,
-            Some(_) => {
-                let mut all = BytesMut::with_capacity(self.len());
-                self.data().for_each(|data| all.extend_from_slice(data));
-                all.freeze()
-            }
+        let mut bytes = if second.is_none() {
+            first
+        } else {
+            let mut all = BytesMut::with_capacity(self.len());
+            self.data().for_each(|data| all.extend_from_slice(data));
+            all.freeze()
         };
         bytes.truncate(limit);
         bytes

@@ -312,6 +312,13 @@ impl Run {
         self.counted.saturating_add(1) >= self.policy.max_attempts.get()
     }
 
+    /// This run, of a request of this safety: what it carries may say more than the caller does.
+    #[must_use]
+    pub const fn with_safety(mut self, safety: Safety) -> Self {
+        self.safety = safety;
+        self
+    }
+
     /// The credential was made fresh before the first attempt: if it is refused, that is final.
     pub const fn has_refreshed(&mut self) {
         self.refreshed = true;

@@ -77,17 +77,16 @@ impl Flight {
         let mut polled = Polled { flight: self, future: Some(future), is_over: true };
         let waker = Waker::from(Arc::new(WakeAll(Arc::clone(&self.state))));
         let future = polled.future.as_mut().map(Pin::as_mut);
-        match future.map(|future| future.poll(&mut Context::from_waker(&waker))) {
-            Some(Poll::Ready(secret)) => {
-                land(secret);
-                drop(polled);
-                self.lock().waiting.remove(&passenger.id);
-                Poll::Ready(())
-            }
-            _ => {
-                polled.is_over = false;
-                Poll::Pending
-            }
+        if let Some(Poll::Ready(secret)) =
+            future.map(|future| future.poll(&mut Context::from_waker(&waker)))
+        {
+            land(secret);
+            drop(polled);
+            self.lock().waiting.remove(&passenger.id);
+            Poll::Ready(())
+        } else {
+            polled.is_over = false;
+            Poll::Pending
         }
     }
 

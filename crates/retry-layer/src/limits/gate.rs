@@ -304,7 +304,7 @@ impl OriginGate {
         now: impl FnOnce() -> Duration,
     ) -> Option<GateState> {
         let streak = self.refused.fetch_add(1, Relaxed).saturating_add(1);
-        let Some(most) = self.closes_after else { return None };
+        let most = self.closes_after?;
         let why = match outcome.is_blocked() {
             true => Closing::Blocked,
             false if streak >= most.get() => Closing::Refused { streak },

@@ -124,7 +124,7 @@ impl Line {
     }
 
     /// Gives a place up, and the token that it may have been handed.
-    pub(crate) fn leave(&self, place: Place, budget: &Budget, now: impl FnOnce() -> Duration) {
+    pub(crate) fn leave(&self, place: &Place, budget: &Budget, now: impl FnOnce() -> Duration) {
         let mut state = self.lock();
         if let Some(token) = state.granted.remove(&place.0) {
             drop(state);
@@ -271,7 +271,7 @@ mod tests {
         let _ = first.ask(&line, &budget, ZERO);
         let _ = second.ask(&line, &budget, ZERO);
         succeed(&line, &budget, ZERO);
-        line.leave(first.place.take().unwrap(), &budget, || ZERO);
+        line.leave(&first.place.take().unwrap(), &budget, || ZERO);
         assert_eq!(second.woken(), 1);
         assert!(matches!(second.ask(&line, &budget, ZERO), Turn::Token(_)));
         assert_eq!((line.len(), budget.tokens()), (0, 0));
@@ -293,7 +293,7 @@ mod tests {
         // The keeper leaves: the one who is last now is told.
         let mut third = Waiter::new();
         let _ = third.ask(&line, &budget, later);
-        line.leave(third.place.take().unwrap(), &budget, || later);
+        line.leave(&third.place.take().unwrap(), &budget, || later);
         assert_eq!(second.woken(), 1);
         assert!(matches!(second.ask(&line, &budget, later), Turn::Wait(Some(_))));
     }

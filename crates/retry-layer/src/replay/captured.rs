@@ -70,7 +70,7 @@ impl<B: Body> Replay<B> for Captured<B> {
             is_lost: false,
             waker: None,
         }));
-        let kept = Kept { shared: Arc::clone(&shared), hint: hint.clone(), sendings: 0 };
+        let kept = Kept { shared: Arc::clone(&shared), hint, sendings: 0 };
         ((self.wrap)(Capture { shared, hint, sending: 0, next: 0 }), Some(kept))
     }
 
@@ -88,7 +88,7 @@ impl<B: Body> Replay<B> for Captured<B> {
             earlier.wake();
         }
         let shared = Arc::clone(&kept.shared);
-        let hint = kept.hint.clone();
+        let hint = kept.hint;
         Some((self.wrap)(Capture { shared, hint, sending: kept.sendings, next: 0 }))
     }
 }
@@ -236,7 +236,7 @@ where
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.hint.clone()
+        self.hint
     }
 }
 

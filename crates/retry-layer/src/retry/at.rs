@@ -13,7 +13,7 @@ use crate::closure::read;
 use crate::credential::{Age, Credential};
 use crate::delivery::Deliver;
 use crate::header::{self, IdempotencyKey};
-use crate::limits::{Entry, Limits, Ticket};
+use crate::limits::{Entry, Limits, Scope, Ticket};
 
 /// Where a request is: what it shares with others, and when it began.
 pub(super) struct At<'a, W: Strategies> {
@@ -21,9 +21,20 @@ pub(super) struct At<'a, W: Strategies> {
     pub(super) limits: &'a Limits,
     /// On the clock of all that is shared.
     pub(super) began: Duration,
+    /// As it was before anything was added to the request.
+    pub(super) safety: Safety,
 }
 
-impl<W: Strategies> At<'_, W> {
+impl<'a, W: Strategies> At<'a, W> {
+    pub(super) fn new(
+        shared: &'a Shared<W>,
+        scope: Scope,
+        began: Duration,
+        safety: Safety,
+    ) -> Self {
+        Self { shared, limits: shared.limits(scope), began, safety }
+    }
+
     pub(super) fn elapsed(&self) -> Duration {
         self.now().saturating_sub(self.began)
     }
@@ -53,7 +64,7 @@ impl<W: Strategies> At<'_, W> {
         let is_marked = marks.get::<Override>().is_some() || marks.get::<Shrinkable>().is_some();
         let is_nested = self.is_nested(request);
         let is_once = if is_marked || is_nested {
-            self.run(request).is_sent_once()
+            self.run(request).with_safety(safety).is_sent_once()
         } else {
             safety == Safety::Forbidden || config.policy.max_attempts().get() == 1
         };
@@ -70,7 +81,7 @@ impl<W: Strategies> At<'_, W> {
     }
 
     pub(super) fn run<B>(&self, head: &Request<B>) -> Run {
-        let run = Run::of(self.shared.config.policy, head);
+        let run = Run::of(self.shared.config.policy, head).with_safety(self.safety);
         if self.is_nested(head) { run.once() } else { run }
     }
 

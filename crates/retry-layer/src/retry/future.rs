@@ -67,7 +67,7 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
             if let Some(mut life) = this.life.take() {
-                let at = At { shared: this.shared, limits: this.shared.limits(*this.scope), began: *this.began };
+                let at = At::new(this.shared, *this.scope, *this.began, *this.safety);
                 life.give_up(&at, *this.stage == Stage::Attempt);
             }
         }
@@ -98,8 +98,10 @@ where
     pub(super) fn new(inner: &mut S, shared: &Arc<Shared<W>>, mut request: Request<B>) -> Self {
         let began = shared.now();
         let scope = shared.scope(&request);
-        let at = At { shared, limits: shared.limits(scope), began };
+        // Nothing is known of it yet.
+        let mut at = At::new(shared, scope, began, Safety::Unsafe);
         let plan = at.plan(&mut request, <W::Answer as Answer<S::Error>>::MAY_STOP);
+        at.safety = plan.safety;
         let mut ticket = Ticket::NONE;
         let (entry, age) = (at.enter(&mut ticket), at.age(&request));
         let goes = entry == Entry::Go && age == Age::Good;
@@ -171,7 +173,7 @@ where
                         call.expect("an attempt is polled until it ends").poll(cx)
                     };
                     let shared = &**this.shared;
-                    let at = At { shared, limits: shared.limits(*this.scope), began: *this.began };
+                    let at = At::new(shared, *this.scope, *this.began, *this.safety);
                     let answer = match answer {
                         Poll::Ready(Ok(response))
                             if at.is_plain_success(response.status())
@@ -217,7 +219,7 @@ where
             return Poll::Pending;
         }
         let shared = &**this.shared;
-        let at = At { shared, limits: shared.limits(*this.scope), began: *this.began };
+        let at = At::new(shared, *this.scope, *this.began, *this.safety);
         // Only now is a timer worth its price.
         let left = this.life.as_ref().and_then(|life| life.time_left(&at));
         match [shared.config.attempt_timeout, left].into_iter().flatten().min() {
@@ -232,7 +234,7 @@ where
         let mut this = self.project();
         this.call.set(None);
         let shared = &**this.shared;
-        let at = At { shared, limits: shared.limits(*this.scope), began: *this.began };
+        let at = At::new(shared, *this.scope, *this.began, *this.safety);
         let life = this.life.get_or_insert_with(|| {
             let run = Run::new(shared.config.policy, *this.safety);
             Box::new(Life::kept_nothing(run, Spans::none()))
@@ -244,7 +246,7 @@ where
     fn poll_between(self: Pin<&mut Self>, stage: Stage, cx: &mut Context<'_>) -> Poll<Stage> {
         let mut this = self.project();
         let shared = &**this.shared;
-        let at = At { shared, limits: shared.limits(*this.scope), began: *this.began };
+        let at = At::new(shared, *this.scope, *this.began, *this.safety);
         let life = this.life.as_mut().expect("a request that waits has a life");
         // What cannot be answered without an answer has to wait.
         let may_stop = Self::MAY_STOP || life.answer.is_some();
@@ -341,8 +343,7 @@ where
 
     fn finish(self: Pin<&mut Self>) -> <Self as Future>::Output {
         let this = self.project();
-        let at =
-            At { shared: this.shared, limits: this.shared.limits(*this.scope), began: *this.began };
+        let at = At::new(this.shared, *this.scope, *this.began, *this.safety);
         let mut life = this.life.take().expect("polled after it was ready");
         life.leave(&at);
         let answer = life.answer.take();

@@ -205,7 +205,7 @@ where
             at.refund(permit);
         }
         if let (Some(place), Some(budget)) = (self.place.take(), &at.limits.budget) {
-            at.limits.line.leave(place, budget, || at.now());
+            at.limits.line.leave(&place, budget, || at.now());
         }
         if let (Some(passenger), Some(credential)) =
             (self.passenger.take(), &at.shared.config.credential)

@@ -1,7 +1,10 @@
 //! The layer on a paused clock: exact waits, exact calls, and what a dropped future gives back.
 
+mod contract;
+mod credentials;
 mod discarded;
 mod together;
+mod told;
 
 use core::convert::Infallible;
 use core::num::NonZeroU32;

@@ -50,7 +50,7 @@ impl Body for Listed {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.hint.clone()
+        self.hint
     }
 }
 
@@ -190,7 +190,7 @@ fn a_body_that_says_it_is_too_long_is_not_even_begun_to_be_kept() {
 fn a_second_sending_is_framed_as_the_first() {
     for hint in [SizeHint::with_exact(3), SizeHint::new()] {
         let replay = Captured::new(9, Boxed::new);
-        let (mut first, kept) = replay.keep(body(&[Data("a"), Data("bc")], hint.clone()));
+        let (mut first, kept) = replay.keep(body(&[Data("a"), Data("bc")], hint));
         let exact = |body: &Boxed| body.size_hint().exact();
         assert_eq!(exact(&first), hint.exact());
         assert_eq!(read(&mut first), Some(Data("a")));

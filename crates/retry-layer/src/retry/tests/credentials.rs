@@ -1,0 +1,160 @@
+//! The credential of each attempt, and how it is made fresh.
+
+use super::*;
+use crate::credential::Secret;
+
+/// Tokens that are numbered and take a second to be had; how often they were.
+fn tokens(lifetime: Option<Duration>) -> (Arc<Mutex<u32>>, impl crate::credential::Source + use<>) {
+    let asked = Arc::new(Mutex::new(0));
+    let count = Arc::clone(&asked);
+    let source = move || {
+        let number = {
+            let mut asked = count.lock().unwrap();
+            *asked += 1;
+            *asked
+        };
+        async move {
+            tokio::time::sleep(secs(1)).await;
+            let secret = Secret::new(format!("t{number}"));
+            Ok(lifetime.map_or(Secret::new(format!("t{number}")), |it| secret.expires_in(it)))
+        }
+    };
+    (asked, source)
+}
+
+/// A service that accepts one token; when each call came, and with which.
+type Seen = Arc<Mutex<Vec<(u64, String)>>>;
+
+fn accepts(
+    token: &'static str,
+) -> (
+    Seen,
+    impl Service<Request<String>, Response = Response<String>, Error = BoxError, Future: Send>
+    + Clone
+    + Send
+    + use<>,
+) {
+    let seen = Seen::default();
+    let calls = Arc::clone(&seen);
+    let began = Instant::now();
+    let service = service_fn(move |request: Request<String>| {
+        let given =
+            request.headers().get("authorization").map_or("none", |it| it.to_str().unwrap());
+        calls.lock().unwrap().push((began.elapsed().as_secs(), given.to_owned()));
+        let status = if given == format!("Bearer {token}") { 200 } else { 401 };
+        core::future::ready(Ok(Response::builder().status(status).body(String::new()).unwrap()))
+    });
+    (seen, service)
+}
+
+fn with<S>(
+    credential: Credential,
+    service: S,
+) -> impl Service<Request<String>, Response = Response<String>, Error = BoxError, Future: Send>
++ Clone
++ Send
+where
+    S: Service<Request<String>, Response = Response<String>, Error = BoxError, Future: Send>
+        + Clone
+        + Send,
+{
+    RetryLayer::new(policy(5).build().unwrap()).credential(credential).layer(service)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hundred_requests_with_a_stale_token_wait_for_one_refresh() {
+    let (asked, source) = tokens(None);
+    let credential = Credential::bearer_from(source).await.unwrap();
+    let (seen, service) = accepts("t2");
+    let service = with(credential, service);
+    let all: Vec<_> = (0..100).map(|_| service.clone().oneshot(get())).collect();
+    for answer in futures_util::future::join_all(all).await {
+        assert_eq!(answer.unwrap().status(), 200);
+    }
+    assert_eq!(*asked.lock().unwrap(), 2);
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen.len(), 200);
+    assert!(seen[..100].iter().all(|it| *it == (0, "Bearer t1".into())));
+    assert!(seen[100..].iter().all(|it| *it == (1, "Bearer t2".into())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_fresh_token_is_final() {
+    let (asked, source) = tokens(None);
+    let credential = Credential::bearer_from(source).await.unwrap();
+    let (seen, service) = accepts("none of them");
+    let response = with(credential, service).oneshot(get()).await.unwrap();
+    assert_eq!(response.status(), 401);
+    assert_eq!(Attempts::of(&response).stop_reason(), Some(StopReason::CredentialRefused));
+    assert_eq!((*asked.lock().unwrap(), seen.lock().unwrap().len()), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expired_token_is_not_sent_and_one_that_is_due_is_made_fresh_by_one_request() {
+    let (asked, source) = tokens(Some(secs(100)));
+    let credential = Credential::bearer_from(source).await.unwrap();
+    let (seen, service) = accepts("t2");
+    let service = with(credential.clone(), service);
+    tokio::time::sleep(secs(200)).await;
+    assert_eq!(service.clone().oneshot(get()).await.unwrap().status(), 200);
+    assert_eq!(*seen.lock().unwrap(), [(201, "Bearer t2".to_owned())]);
+    // 95 s later it is due: one request waits for the next token, the others go on with this one.
+    tokio::time::sleep(secs(95)).await;
+    let all: Vec<_> = (0..3).map(|_| service.clone().oneshot(get())).collect();
+    let statuses: Vec<u16> = futures_util::future::join_all(all)
+        .await
+        .into_iter()
+        .map(|answer| answer.unwrap().status().as_u16())
+        .collect();
+    // The fresh one is refused by this server, and that is final: it was fresh.
+    assert_eq!((statuses, *asked.lock().unwrap()), (vec![401, 200, 200], 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_is_bounded_by_the_deadline_and_the_answer_is_kept_meanwhile() {
+    let slow = || async {
+        tokio::time::sleep(secs(60)).await;
+        Ok(Secret::new("t"))
+    };
+    let credential = Credential::bearer_from(slow).await.unwrap();
+    let (seen, service) = accepts("another");
+    let policy = policy(5).deadline(secs(10)).build().unwrap();
+    let service = RetryLayer::new(policy).credential(credential).layer(service);
+    let began = Instant::now();
+    let response = service.oneshot(get()).await.unwrap();
+    assert_eq!((response.status().as_u16(), began.elapsed()), (401, secs(10)));
+    let reason = StopReason::Deadline { wait: Duration::ZERO };
+    assert_eq!(Attempts::of(&response).stop_reason(), Some(reason));
+    assert_eq!(seen.lock().unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_whose_source_is_down_is_sent_as_it_is_and_the_server_has_the_word() {
+    let mut first = Some(Secret::new("t1").expires_in(secs(10)));
+    let source = {
+        let first = Arc::new(Mutex::new(first.take()));
+        move || {
+            let secret = first.lock().unwrap().take();
+            core::future::ready(secret.ok_or_else(|| BoxError::from("down")))
+        }
+    };
+    let credential = Credential::bearer_from(source).await.unwrap();
+    let (seen, service) = accepts("t1");
+    let service = with(credential, service);
+    tokio::time::sleep(secs(20)).await;
+    assert_eq!(service.oneshot(get()).await.unwrap().status(), 200);
+    assert_eq!(*seen.lock().unwrap(), [(20, "Bearer t1".to_owned())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_to_another_origin_goes_without_it() {
+    let credential = Credential::bearer(Key::fixed("t")).unwrap();
+    let (seen, service) = accepts("t");
+    let service = with(credential, service);
+    for uri in ["https://one.example/", "https://two.example/", "https://one.example/next"] {
+        let request = Request::get(uri).body(String::new()).unwrap();
+        let _ = service.clone().oneshot(request).await.unwrap();
+    }
+    let given: Vec<_> = seen.lock().unwrap().iter().map(|it| it.1.clone()).collect();
+    assert_eq!(given, ["Bearer t", "none", "Bearer t"]);
+}
