@@ -122,7 +122,7 @@ mod on {
     fn name(source: Source) -> &'static str {
         match source {
             Source::Header(name) => name,
-            _ => "backoff",
+            Source::Backoff => "backoff",
         }
     }
 

@@ -172,8 +172,8 @@ fn a_body_that_was_never_polled_stays_repeatable_at_any_size() {
         assert!(replay.again(&mut kept).is_some());
     }
     drop(first);
-    let mut last = replay.again(&mut kept).unwrap();
-    assert_eq!(read_all(&mut last), list);
+    let mut fourth = replay.again(&mut kept).unwrap();
+    assert_eq!(read_all(&mut fourth), list);
     assert!(replay.again(&mut kept).is_none(), "it is above the limit");
 }
 

@@ -4,33 +4,16 @@ use tokio_test::{assert_pending, assert_ready, assert_ready_ok, task};
 use tower_test::mock;
 
 use super::*;
+use crate::delivery::KnownErrors;
+use crate::replay::CloneBody;
+use crate::timer::TokioTimer;
 
 type Mock = mock::Mock<Request<String>, Response<String>>;
+type Plain = With<CloneBody, LastAnswer, KnownErrors, TokioTimer>;
+type Handle = mock::Handle<Request<String>, Response<String>>;
 
 /// A layer around a mock, as a mock of its own.
-fn mocked(
-    layer: RetryLayer<
-        With<
-            crate::replay::CloneBody,
-            LastAnswer,
-            crate::delivery::KnownErrors,
-            crate::timer::TokioTimer,
-        >,
-    >,
-) -> (
-    mock::Spawn<
-        Retry<
-            Mock,
-            With<
-                crate::replay::CloneBody,
-                LastAnswer,
-                crate::delivery::KnownErrors,
-                crate::timer::TokioTimer,
-            >,
-        >,
-    >,
-    mock::Handle<Request<String>, Response<String>>,
-) {
+fn mocked(layer: RetryLayer<Plain>) -> (mock::Spawn<Retry<Mock, Plain>>, Handle) {
     mock::spawn_with(move |mock| layer.layer(mock))
 }
 

@@ -165,8 +165,8 @@ async fn a_closed_gate_answers_at_once_and_lets_a_probe_through() {
     tokio::time::sleep(secs(600)).await;
     assert_eq!(service.clone().oneshot(get()).await.unwrap().status(), 200);
     assert_eq!(calls.lock().unwrap().len(), 5);
-    let closed = GateState::Closed { why, probe_after: secs(300) };
-    assert_eq!(*states.0.lock().unwrap(), [closed, GateState::Open]);
+    let shut = GateState::Closed { why, probe_after: secs(300) };
+    assert_eq!(*states.0.lock().unwrap(), [shut, GateState::Open]);
     // A caller who has mended it need not wait.
     let (_, service) = scripted(&[Status(403); 3]);
     let service = RetryLayer::new(policy(5).build().unwrap()).closes_after(closes).layer(service);

@@ -3,18 +3,20 @@
 use super::*;
 use crate::{IdempotencyKey, Observer};
 
+type Values = Arc<Mutex<Vec<Option<String>>>>;
+
 /// A service that fails so often; a header of each call.
 fn failing(
     times: usize,
     header: &'static str,
 ) -> (
-    Arc<Mutex<Vec<Option<String>>>>,
+    Values,
     impl Service<Request<String>, Response = Response<String>, Error = BoxError, Future: Send>
     + Clone
     + Send
     + use<>,
 ) {
-    let seen = Arc::new(Mutex::new(Vec::new()));
+    let seen = Values::default();
     let calls = Arc::clone(&seen);
     let service = service_fn(move |request: Request<String>| {
         let mut calls = calls.lock().unwrap();
