@@ -28,7 +28,7 @@ mod on {
 
     impl Spans {
         pub(crate) fn are_on() -> bool {
-            tracing::enabled!(Level::INFO)
+            tracing::enabled!(target: "retry_layer", Level::INFO)
         }
 
         pub(crate) const fn none() -> Self {
@@ -37,6 +37,7 @@ mod on {
 
         pub(crate) fn begin(head: &Request<()>) -> Self {
             let request = info_span!(
+                target: "retry_layer",
                 "request",
                 http.request.method = %head.method(),
                 server.address = head.uri().host(),
@@ -51,6 +52,7 @@ mod on {
         /// Attempt number `number` begins. OpenTelemetry counts the resends: the first has no count.
         pub(crate) fn attempt<B>(&mut self, head: &Request<B>, number: u32) {
             self.attempt = info_span!(
+                target: "retry_layer",
                 parent: &self.request,
                 "attempt",
                 otel.kind = "client",
@@ -94,18 +96,18 @@ mod on {
             let within = &self.request;
             match decision {
                 Decision::Refresh => {
-                    tracing::event!(parent: within, Level::INFO, class, "takes a fresh credential");
+                    tracing::event!(target: "retry_layer", parent: within, Level::INFO, class, "takes a fresh credential");
                 }
                 Decision::Retry { after, source } => {
-                    tracing::event!(parent: within, Level::INFO, class, wait = ?after,
+                    tracing::event!(target: "retry_layer", parent: within, Level::INFO, class, wait = ?after,
                         source = name(source), "sends again");
                 }
                 Decision::Shrink { after, source } => {
-                    tracing::event!(parent: within, Level::INFO, class, wait = ?after,
+                    tracing::event!(target: "retry_layer", parent: within, Level::INFO, class, wait = ?after,
                         source = name(source), "hands back for a smaller request");
                 }
                 Decision::Stop { reason } => {
-                    tracing::event!(parent: within, Level::WARN, class, %reason, "stops");
+                    tracing::event!(target: "retry_layer", parent: within, Level::WARN, class, %reason, "stops");
                 }
                 _ => {}
             }
