@@ -8,19 +8,15 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use pagination::dialect::JUMPCLOUD_V1;
 use pagination::{Outcome, Pages, Query};
-use retry_layer::policy::Policy;
-use retry_layer::{BoxError, CollectLayer, Credential, Key, RetryLayer};
+use retry_layer::policy::profile;
+use retry_layer::{BoxError, Credential, Key, Stack};
 use simulated_api::{Api, Fault, SimulatedApi};
-use tower::ServiceBuilder;
 
 async fn read_all(url: &str, key: Key) -> Result<Option<Outcome>, BoxError> {
     let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
-    let client = ServiceBuilder::new()
-        .layer(RetryLayer::new(Policy::default()).credential(Credential::api_key(key)?))
-        .layer(CollectLayer::new())
-        .service(client);
+    let api = Stack::new(profile::DEFAULT).credential(Credential::api_key(key)?).around(client);
     let query = Query::new(JUMPCLOUD_V1, url.parse()?)?.filter("active:$eq:true");
-    let mut users = Pages::new(client, query).items::<serde_json::Value>();
+    let mut users = Pages::new(api, query).items::<serde_json::Value>();
     while let Some(user) = users.next().await {
         println!("{}", user?["username"]);
     }

@@ -48,7 +48,7 @@ fn nothing_leaks_and_every_answer_is_accounted_for() {
         let count = Arc::clone(&calls);
         let client = service_fn(move |_: Request<Full<Bytes>>| {
             // Every second call fails, of whichever request.
-            let status = if count.fetch_add(1, Relaxed) % 2 == 0 { 503 } else { 200 };
+            let status = if count.fetch_add(1, Relaxed).is_multiple_of(2) { 503 } else { 200 };
             async move {
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 let body = Full::<Bytes>::from(Bytes::from(vec![7; 1024]));

@@ -35,7 +35,8 @@ async fn said(statuses: &[u16]) -> String {
         .with_writer(move || writer.clone())
         .finish();
     let _guard = tracing::subscriber::set_default(subscriber);
-    let answers = Arc::new(Mutex::new(statuses.to_vec().into_iter()));
+    let statuses = statuses.to_vec();
+    let answers = Arc::new(Mutex::new(statuses.into_iter()));
     let client = service_fn(move |_: Request<Full<Bytes>>| {
         let status = answers.lock().unwrap().next().unwrap();
         let mut answer = Response::builder().status(status);

@@ -14,17 +14,15 @@ use retry_policy::{Budget, Profile};
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::BoxError;
 use crate::collect::CollectLayer;
 use crate::credential::Credential;
-use crate::retry::{Retry, RetryLayer, Strategies};
-use crate::{BoxError, Gate};
+use crate::delivery::KnownErrors;
+use crate::replay::CloneBody;
+use crate::retry::{AnswerOrStopped, Retry, RetryLayer, Strategies, With};
+use crate::timer::Timer;
 #[cfg(feature = "tokio")]
-use crate::{
-    delivery::KnownErrors,
-    replay::CloneBody,
-    retry::{AnswerOrStopped, With},
-    timer::TokioTimer,
-};
+use crate::timer::TokioTimer;
 
 /// Our choice, where the vendor's documents say nothing: the usual timeout of a load balancer is 60 s, and
 /// an answer that takes half of it is no longer waited for.
@@ -72,9 +70,16 @@ impl Stack<With<CloneBody, AnswerOrStopped, KnownErrors, TokioTimer>> {
     /// The layers for an API of this profile.
     #[must_use]
     pub fn new(profile: &'static Profile) -> Self {
+        Self::with_timer(profile, TokioTimer::new())
+    }
+}
+
+impl<T: Timer> Stack<With<CloneBody, AnswerOrStopped, KnownErrors, T>> {
+    /// As [`new`](Stack::new), by another timer than tokio's.
+    #[must_use]
+    pub fn with_timer(profile: &'static Profile, timer: T) -> Self {
         let timeout = profile.attempt_timeout().unwrap_or(ATTEMPT_TIMEOUT);
-        let retry = RetryLayer::new(profile.policy())
-            .gate(Gate::new())
+        let retry = RetryLayer::with_timer(profile.policy(), timer)
             .attempt_timeout(timeout)
             .closes_after(CLOSES_AFTER);
         Self { retry, bodies: CollectLayer::new() }

@@ -1,4 +1,23 @@
 //! The clock and the waiting, as one trait.
+//!
+//! ```
+//! use core::time::Duration;
+//! use retry_layer::{RetryLayer, policy::Policy, timer::Timer};
+//!
+//! /// A test's clock: every wait is over at once, and time stands still.
+//! struct AtOnce;
+//!
+//! impl Timer for AtOnce {
+//!     type Instant = ();
+//!     type Sleep = core::future::Ready<()>;
+//!
+//!     fn now(&self) {}
+//!     fn since(&self, (): ()) -> Duration { Duration::ZERO }
+//!     fn sleep(&self, _: Duration) -> Self::Sleep { core::future::ready(()) }
+//! }
+//!
+//! let layer = RetryLayer::with_timer(Policy::default(), AtOnce);
+//! ```
 
 use core::future::Future;
 use core::time::Duration;

@@ -11,15 +11,16 @@ use tower_layer::Layer;
 
 use super::Retry;
 use super::service::Shared;
-use super::strategies::{AnswerOrStopped, Strategies, With};
+use super::strategies::{AnswerOrStopped, LastAnswer, Strategies, With};
 use crate::Observer;
 use crate::credential::Credential;
-use crate::delivery::OfFunction;
+use crate::delivery::{KnownErrors, OfFunction};
 use crate::header::IdempotencyKey;
 use crate::limits::{Gate, Limits, Line, ScopeOf};
+use crate::replay::CloneBody;
 use crate::timer::Timer;
 #[cfg(feature = "tokio")]
-use crate::{delivery::KnownErrors, replay::CloneBody, timer::TokioTimer};
+use crate::timer::TokioTimer;
 
 /// Our choice: what a bucket earns in an hour of bad days; more would wait in vain.
 const LINE: usize = 1000;
@@ -87,10 +88,18 @@ impl Config {
 }
 
 #[cfg(feature = "tokio")]
-impl RetryLayer<With<CloneBody, super::LastAnswer, KnownErrors, TokioTimer>> {
+impl RetryLayer<With<CloneBody, LastAnswer, KnownErrors, TokioTimer>> {
     /// A layer with this policy, a budget that sheds, a gate, cloned bodies and tokio's timer.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
+        Self::with_timer(policy, TokioTimer::new())
+    }
+}
+
+impl<T: Timer> RetryLayer<With<CloneBody, LastAnswer, KnownErrors, T>> {
+    /// As [`new`](RetryLayer::new), by another timer.
+    #[must_use]
+    pub fn with_timer(policy: Policy, timer: T) -> Self {
         let config = Config {
             policy,
             budget: Some(Budget::shed()),
@@ -108,13 +117,8 @@ impl RetryLayer<With<CloneBody, super::LastAnswer, KnownErrors, TokioTimer>> {
             counts_attempts: false,
             is_nested: false,
         };
-        let strategies = With {
-            replay: CloneBody,
-            answer: super::LastAnswer,
-            deliver: KnownErrors,
-            timer: TokioTimer::new(),
-        };
-        Self::of(config, strategies)
+        let (answer, deliver) = (LastAnswer, KnownErrors);
+        Self::of(config, With { replay: CloneBody, answer, deliver, timer })
     }
 }
 
@@ -243,13 +247,6 @@ impl<R, A, D, T: Timer> RetryLayer<With<R, A, D, T>> {
     pub fn delivery<F>(self, delivery: F) -> RetryLayer<With<R, A, OfFunction<F>, T>> {
         let With { replay, answer, timer, .. } = self.strategies;
         let deliver = OfFunction(delivery);
-        RetryLayer::of(self.config, With { replay, answer, deliver, timer })
-    }
-
-    /// Waits by this timer.
-    #[must_use]
-    pub fn timer<T2: Timer>(self, timer: T2) -> RetryLayer<With<R, A, D, T2>> {
-        let With { replay, answer, deliver, .. } = self.strategies;
         RetryLayer::of(self.config, With { replay, answer, deliver, timer })
     }
 }
