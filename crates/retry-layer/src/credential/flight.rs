@@ -48,8 +48,9 @@ impl Flight {
     pub(super) fn join(&self, fetch: impl FnOnce() -> Fetch) -> Passenger {
         let mut state = self.lock();
         if state.begun == state.ended {
-            state.begun = state.begun.wrapping_add(1);
+            // If it panics, nothing has begun.
             state.future = Some(fetch());
+            state.begun = state.begun.wrapping_add(1);
         }
         let id = state.next;
         state.next = id.wrapping_add(1);

@@ -5,7 +5,7 @@ use core::time::Duration;
 use http::{Request, Response, StatusCode};
 use retry_policy::budget::{Token, WhenEmpty};
 use retry_policy::safety::{Override, Safety, Shrinkable};
-use retry_policy::{Budget, Decision, Outcome, Policy, Profile, Run};
+use retry_policy::{Budget, Class, Decision, Outcome, Policy, Profile, Run};
 
 use super::service::Shared;
 use super::strategies::Strategies;
@@ -88,8 +88,12 @@ impl<'a, W: Strategies> At<'a, W> {
     /// May the request pass the gate?
     pub(super) fn enter(&self, ticket: &mut Ticket) -> Entry {
         let Some(gate) = &self.limits.gate else { return Entry::Go };
-        let credential = self.shared.config.credential.as_ref();
-        gate.enter(ticket, || credential.map(Credential::generation), || self.now())
+        gate.enter(ticket, || self.generation(), || self.now())
+    }
+
+    /// Which credential is sent at present.
+    fn generation(&self) -> Option<u64> {
+        self.shared.config.credential.as_ref().map(Credential::generation)
     }
 
     pub(super) fn passed(&self, ticket: &mut Ticket) {
@@ -148,11 +152,16 @@ impl<'a, W: Strategies> At<'a, W> {
         uri: Option<&http::Uri>,
     ) {
         let Some(gate) = &self.limits.gate else { return };
+        if outcome.class() == Some(Class::Authorization)
+            && generation.is_some_and(|it| Some(it) != self.generation())
+        {
+            return; // What was refused is no longer sent.
+        }
         let changed = gate.heard(
             outcome,
             policy.profile(),
             policy.longest_hint(),
-            || generation,
+            || self.generation(),
             || self.now(),
         );
         if let (Some(state), Some(observer), Some(uri)) =

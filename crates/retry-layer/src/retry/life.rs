@@ -219,6 +219,7 @@ where
         let body = self.next_body.take().expect("a request is sent with its body at hand");
         let is_last = self.run.as_ref().is_some_and(|run| run.is_last());
         let may_follow = self.kept.is_some() && (!is_last || at.shared.config.credential.is_some());
+        self.run(at); // It begins with the head, which may go now.
         // The last attempt takes what the others had copies of.
         let head = if may_follow || self.is_watched { self.head.clone() } else { self.head.take() };
         let (head, ()) = head.expect("the head is kept until the last attempt").into_parts();
@@ -293,7 +294,7 @@ where
         self.spans.ended(&outcome, timed_out, decision);
         match decision {
             Decision::Refresh => {
-                self.wait.is_over = true;
+                self.wait = Wait { after: Duration::ZERO, decided: elapsed, is_over: true };
                 Stage::Refresh
             }
             Decision::Retry { after, .. } => {

@@ -158,3 +158,39 @@ async fn a_request_to_another_origin_goes_without_it() {
     let given: Vec<_> = seen.lock().unwrap().iter().map(|it| it.1.clone()).collect();
     assert_eq!(given, ["Bearer t", "none", "Bearer t"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_gate_that_closed_on_a_credential_stays_closed_for_bodies_that_are_not_kept_too() {
+    for is_kept in [true, false] {
+        let credential = Credential::bearer(Key::fixed("t")).unwrap();
+        let (seen, service) = accepts("another");
+        let closes = NonZeroU32::new(3).unwrap();
+        let layer = RetryLayer::new(policy(5).build().unwrap())
+            .credential(credential)
+            .closes_after(closes)
+            .replay(TryClone::new(move |body: &String| is_kept.then(|| body.clone())));
+        let service = layer.layer(service);
+        for _ in 0..5 {
+            let _ = service.clone().oneshot(get()).await;
+        }
+        assert_eq!(seen.lock().unwrap().len(), 3, "kept: {is_kept}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_panics_leaves_no_request_waiting() {
+    let count = Arc::new(Mutex::new(0));
+    let source = move || {
+        *count.lock().unwrap() += 1;
+        assert!(*count.lock().unwrap() == 1, "the source is broken");
+        core::future::ready(Ok(Secret::new("t")))
+    };
+    let credential = Credential::bearer_from(source).await.unwrap();
+    let (_, service) = accepts("another");
+    let service = with(credential, service);
+    for _ in 0..2 {
+        let call = tokio::spawn(service.clone().oneshot(get()));
+        let ended = tokio::time::timeout(secs(60), call).await.expect("it ends");
+        assert!(ended.unwrap_err().is_panic());
+    }
+}

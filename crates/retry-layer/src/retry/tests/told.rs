@@ -182,3 +182,14 @@ async fn a_request_that_is_sent_once_is_not_copied() {
         assert_eq!(Attempts::of(&response).stop_reason(), Some(reason));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_sent_once_after_a_pause_gets_its_answer() {
+    for answer in [200, 503, 404] {
+        let (calls, service) = scripted(&[RetryAfter(429, "5"), Status(answer)]);
+        let service = RetryLayer::new(policy(5).build().unwrap()).replay(SendOnce).layer(service);
+        assert_eq!(service.clone().oneshot(get()).await.unwrap().status(), 429);
+        let response = service.oneshot(get()).await.unwrap();
+        assert_eq!((response.status().as_u16(), times(&calls)), (answer, vec![0, 5]));
+    }
+}
