@@ -10,7 +10,7 @@ use core::time::Duration;
 
 use http::Request;
 use pin_project_lite::pin_project;
-use retry_policy::{Budget, Profile};
+use retry_policy::{Budget, Policy, Profile};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -93,6 +93,12 @@ impl<W: Strategies, C> Stack<W, C> {
         Self { retry: self.retry.credential(credential), ..self }
     }
 
+    /// With this policy in place of the profile's own.
+    #[must_use]
+    pub fn policy(self, policy: Policy) -> Self {
+        Self { retry: self.retry.policy(policy), ..self }
+    }
+
     /// For jobs: a retry waits for its token of the budget instead of giving up.
     #[must_use]
     pub fn pace(self) -> Self {
@@ -108,8 +114,8 @@ impl<W: Strategies, C> Stack<W, C> {
         Stack { retry: change(self.retry), bodies: self.bodies }
     }
 
-    /// With another layer for bodies, such as a [`CollectLayer`] of another limit. Its errors have to be
-    /// boxed.
+    /// With another layer for bodies: a [`CollectLayer`] of another limit, or
+    /// `(`[`PeekLayer`](crate::PeekLayer)`, `[`Streaming`]`)`. Its errors have to be boxed.
     #[must_use]
     pub fn bodies<C2>(self, bodies: C2) -> Stack<W, C2> {
         Stack { retry: self.retry, bodies }
@@ -207,3 +213,6 @@ where
         self.project().call.poll(cx).map_err(Into::into)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -133,6 +133,12 @@ impl<W: Strategies> RetryLayer<W> {
         Self::of(config, strategies)
     }
 
+    /// Decides by this policy.
+    #[must_use]
+    pub fn policy(self, policy: Policy) -> Self {
+        self.with(|config| config.policy = policy)
+    }
+
     /// Bounds the retries of each origin by a budget on these terms; `None` lifts the bound on extra load.
     #[must_use]
     pub fn budget(self, budget: impl Into<Option<Budget>>) -> Self {

@@ -261,3 +261,13 @@ async fn one_who_sends_one_after_the_other_finishes_although_every_request_fails
     }
     assert_eq!(calls.lock().unwrap().len(), 400);
 }
+
+#[tokio::test(start_paused = true)]
+async fn each_origin_has_a_budget_of_its_own() {
+    let (_, service) = scripted(&[Status(503), Status(503), Status(503)]);
+    let service = RetryLayer::new(policy(3).build().unwrap()).layer(service);
+    let [one, two] = ["http://one.example/a", "http://two.example/a"].map(http::Uri::from_static);
+    let request = Request::get(one.clone()).body(String::new()).unwrap();
+    service.clone().oneshot(request).await.unwrap();
+    assert_eq!((service.origin(&one).tokens, service.origin(&two).tokens), (Some(8), Some(10)));
+}

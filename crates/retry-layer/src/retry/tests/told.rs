@@ -193,3 +193,28 @@ async fn a_request_that_is_sent_once_after_a_pause_gets_its_answer() {
         assert_eq!((response.status().as_u16(), times(&calls)), (answer, vec![0, 5]));
     }
 }
+
+#[tokio::test]
+async fn a_wait_of_zero_makes_no_timer() {
+    #[derive(Clone)]
+    struct NoSleep;
+    impl crate::timer::Timer for NoSleep {
+        type Instant = std::time::Instant;
+        type Sleep = core::future::Pending<()>;
+        fn now(&self) -> std::time::Instant {
+            std::time::Instant::now()
+        }
+        fn since(&self, earlier: std::time::Instant) -> Duration {
+            earlier.elapsed()
+        }
+        fn sleep(&self, _: Duration) -> core::future::Pending<()> {
+            panic!("a timer was made")
+        }
+    }
+    let none = Backoff::constant(Duration::ZERO);
+    let policy = policy(5).backoff(none).throttled(none).build().unwrap();
+    let (calls, service) = scripted(&[Status(503), RetryAfter(429, "0"), Status(500)]);
+    let layer = RetryLayer::with_timer(policy, NoSleep);
+    assert_eq!(layer.layer(service).oneshot(get()).await.unwrap().status(), 200);
+    assert_eq!(calls.lock().unwrap().len(), 4);
+}
