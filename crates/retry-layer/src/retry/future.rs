@@ -167,22 +167,22 @@ where
             let mut this = self.as_mut().project();
             let next = match *this.stage {
                 Stage::Attempt => {
-                    let answer = {
+                    let polled = {
                         let _entered = this.life.as_ref().map(|life| life.spans.enter());
                         let call = this.call.as_mut().as_pin_mut();
                         call.expect("an attempt is polled until it ends").poll(cx)
                     };
                     let shared = &**this.shared;
                     let at = At::new(shared, *this.scope, *this.began, *this.safety);
-                    let answer = match answer {
-                        Poll::Ready(Ok(response))
-                            if at.is_plain_success(response.status())
-                                && this.life.as_ref().is_none_or(|life| life.is_untold()) =>
-                        {
+                    if let Poll::Ready(Ok(response)) = &polled {
+                        let is_untold = this.life.as_ref().is_none_or(|life| life.is_untold());
+                        if is_untold && at.is_plain_success(response.status()) {
                             at.succeeded();
                             *this.life = None;
-                            return Poll::Ready(Ok(response));
+                            return polled;
                         }
+                    }
+                    let answer = match polled {
                         Poll::Ready(answer) => Some(answer),
                         Poll::Pending => {
                             ready!(self.as_mut().poll_limit(cx));

@@ -12,20 +12,18 @@ use tower::{ServiceExt, service_fn};
 use super::*;
 use crate::{Key, PeekLayer};
 
+trait Client:
+    Service<Request<String>, Response = Response<Full<Bytes>>, Error = std::io::Error> + Clone
+{
+}
+
+impl<S> Client for S where
+    S: Service<Request<String>, Response = Response<Full<Bytes>>, Error = std::io::Error> + Clone
+{
+}
+
 /// A client that answers by status and text, with errors of its own type.
-fn client(
-    status: u16,
-    text: &'static str,
-) -> (
-    Arc<Mutex<u32>>,
-    impl Service<
-        Request<String>,
-        Response = Response<Full<Bytes>>,
-        Error = std::io::Error,
-        Future: Send,
-    > + Clone
-    + use<>,
-) {
+fn client(status: u16, text: &'static str) -> (Arc<Mutex<u32>>, impl Client + use<>) {
     let calls = Arc::new(Mutex::new(0));
     let count = Arc::clone(&calls);
     let service = service_fn(move |_: Request<String>| {
