@@ -102,7 +102,9 @@ where
                 return ending;
             }
             Decision::Shrink { after, .. } => {
-                timer.sleep(after).await;
+                if !after.is_zero() {
+                    timer.sleep(after).await;
+                }
                 return ending;
             }
             _ => return ending,

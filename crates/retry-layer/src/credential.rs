@@ -131,11 +131,34 @@ impl Credential {
     where
         T: Timer<Instant: Send + Sync> + Send + Sync + 'static,
     {
+        Self::fetched(timer, AUTHORIZATION, "Bearer ", source).await
+    }
+
+    /// A key in the header `x-api-key` that this source hands out. It is asked at once.
+    ///
+    /// # Errors
+    ///
+    /// The source's own, or [`InvalidKey`] if the key cannot stand in a header.
+    #[cfg(feature = "tokio")]
+    pub async fn api_key_from(source: impl Source + 'static) -> Result<Self, BoxError> {
+        let header = HeaderName::from_static("x-api-key");
+        Self::fetched(crate::timer::TokioTimer::new(), header, "", source).await
+    }
+
+    async fn fetched<T>(
+        timer: T,
+        header: HeaderName,
+        scheme: &'static str,
+        source: impl Source + 'static,
+    ) -> Result<Self, BoxError>
+    where
+        T: Timer<Instant: Send + Sync> + Send + Sync + 'static,
+    {
         let epoch = timer.now();
         let clock: Box<Clock> = Box::new(move || timer.since(epoch));
         let secret = source.fetch().await?;
-        let current = Current::new(&secret, "Bearer ", clock())?;
-        Ok(Self::new(AUTHORIZATION, "Bearer ", Box::new(source), Some(clock), current))
+        let current = Current::new(&secret, scheme, clock())?;
+        Ok(Self::new(header, scheme, Box::new(source), Some(clock), current))
     }
 
     fn of_key(header: HeaderName, scheme: &'static str, key: Key) -> Result<Self, InvalidKey> {
@@ -166,9 +189,11 @@ impl Credential {
     }
 
     fn belongs_to(&self, uri: &Uri) -> bool {
-        match self.0.origin.get_or_init(|| Origin::of(uri)) {
-            None => uri.authority().is_none(),
-            Some(origin) => origin.is_of(uri),
+        match self.0.origin.get() {
+            // The target of a tunnel is no origin to begin with.
+            None => uri.authority().is_none() || uri.scheme().is_some(),
+            Some(None) => uri.authority().is_none(),
+            Some(Some(origin)) => origin.is_of(uri),
         }
     }
 
@@ -176,6 +201,10 @@ impl Credential {
     pub(crate) fn attach(&self, uri: &Uri, headers: &mut HeaderMap) -> Option<u64> {
         if !self.belongs_to(uri) {
             return None;
+        }
+        self.0.origin.get_or_init(|| Origin::of(uri));
+        if !self.belongs_to(uri) {
+            return None; // Another thread was first, with another origin.
         }
         let current = self.current();
         headers.insert(&self.0.header, current.value.clone());
@@ -222,7 +251,11 @@ impl Credential {
                 return Poll::Ready(false);
             }
         }
-        let aboard = passenger.get_or_insert_with(|| self.0.flight.join(|| self.0.source.fetch()));
+        if passenger.is_none() {
+            let is_stale = || self.generation() == refused;
+            *passenger = self.0.flight.join(is_stale, || self.0.source.fetch());
+        }
+        let Some(aboard) = passenger else { return Poll::Ready(true) };
         let landed = self.0.flight.poll(aboard, cx, |secret| self.store(secret));
         landed.map(|()| {
             *passenger = None;

@@ -102,14 +102,15 @@ where
         let this = self.project();
         if this.peeked.is_none() {
             let (head, body) = ready!(this.call.poll(cx))?.into_parts();
-            let peeked = Peeked { beginning: VecDeque::new(), rest: body, is_over: false };
+            let peeked = Peeked { beginning: VecDeque::new(), rest: body, read: 0, is_over: false };
             if head.status.as_u16() < 400 || head.headers.contains_key(CONTENT_ENCODING) {
                 return Poll::Ready(Ok(Response::from_parts(head, peeked)));
             }
             *this.peeked = Some((head, peeked));
         }
         if let Some((_, peeked)) = this.peeked {
-            while peeked.len() < *this.limit && !peeked.is_over {
+            // Frames of nothing count as well: they would never end.
+            while peeked.read < *this.limit && !peeked.is_over {
                 let frame = ready!(Pin::new(&mut peeked.rest).poll_frame(cx));
                 peeked.read(frame);
             }
@@ -125,6 +126,8 @@ pub struct Peeked<RB: Body> {
     /// What was read, as it came; a failure is the last of it.
     beginning: VecDeque<Result<Frame<Bytes>, RB::Error>>,
     rest: RB,
+    /// The bytes of data that were read, each frame being one at least.
+    read: usize,
     is_over: bool,
 }
 
@@ -136,13 +139,15 @@ impl<RB: Body> Peeked<RB> {
         match frame {
             None => self.is_over = true,
             Some(frame) => {
-                self.is_over = !frame.as_ref().is_ok_and(Frame::is_data);
+                let data = frame.as_ref().ok().and_then(Frame::data_ref);
+                self.is_over = data.is_none();
+                self.read = self.read.saturating_add(data.map_or(0, Buf::remaining).max(1));
                 self.beginning.push_back(frame.map(in_bytes));
             }
         }
     }
 
-    /// The bytes of data that were read.
+    /// The bytes of data that are not handed out yet.
     fn len(&self) -> usize {
         self.data().map(Bytes::len).sum()
     }

@@ -42,6 +42,8 @@ pub enum StopReason {
         /// The longest wait that was still allowed.
         allowed: Duration,
     },
+    /// The service did not become ready for another attempt.
+    NotReady,
     /// Nobody knows whether the request was processed, and a second sending could do harm.
     NotRepeatable,
     /// All requests of this origin wait because the server said so, and this one was not to wait.
@@ -96,6 +98,7 @@ impl fmt::Display for StopReason {
                 Seconds(*asked),
                 Seconds(*allowed)
             ),
+            Self::NotReady => f.write_str("the service did not become ready again"),
             Self::NotRepeatable => {
                 f.write_str("it may have been processed and is not safe to repeat")
             }
@@ -258,6 +261,16 @@ impl Attempts {
         self.last_wait = self.last_wait.saturating_add(wait);
         self.total_wait = self.total_wait.saturating_add(wait);
         self.elapsed = self.elapsed.saturating_add(wait);
+    }
+
+    /// The wait after the newest attempt does not come to pass.
+    pub(crate) fn unwait(&mut self) {
+        if let Some(last) = self.newest.iter_mut().rev().flatten().next() {
+            let waited = core::mem::take(&mut last.waited);
+            self.total_wait = self.total_wait.saturating_sub(waited);
+            self.elapsed = self.elapsed.saturating_sub(waited);
+            self.last_wait = Duration::ZERO;
+        }
     }
 
     pub(crate) const fn begin_at(&mut self, waited: Duration, elapsed: Duration) {

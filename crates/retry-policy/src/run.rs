@@ -312,11 +312,10 @@ impl Run {
         self.counted.saturating_add(1) >= self.policy.max_attempts.get()
     }
 
-    /// This run, of a request of this safety: what it carries may say more than the caller does.
+    /// Whether no reason was found to end it.
     #[must_use]
-    pub const fn with_safety(mut self, safety: Safety) -> Self {
-        self.safety = safety;
-        self
+    pub const fn is_going_on(&self) -> bool {
+        self.attempts.stop_reason().is_none()
     }
 
     /// The credential was made fresh before the first attempt: if it is refused, that is final.
@@ -341,6 +340,12 @@ impl Run {
     pub const fn stop(&mut self, reason: StopReason) -> Decision {
         self.attempts.stop(reason);
         Decision::Stop { reason }
+    }
+
+    /// Ends the request in place of the wait that was just decided.
+    pub fn refuse(&mut self, reason: StopReason) -> Decision {
+        self.attempts.unwait();
+        self.stop(reason)
     }
 
     /// What happened so far.

@@ -50,6 +50,9 @@ impl Safety {
             return Self::Forbidden;
         }
         let has_key = || {
+            if marks.get::<KeyNotHonoured>().is_some() {
+                return false;
+            }
             let key = request.headers().get("idempotency-key");
             key.is_some_and(|key| !key.as_bytes().trim_ascii().is_empty())
         };
@@ -58,6 +61,19 @@ impl Safety {
             Self::Unsafe if marks.get::<Vouched>().is_some() => Self::Vouched,
             safety => safety,
         }
+    }
+}
+
+/// A request extension: nobody promises that the server honours the request's `Idempotency-Key`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeyNotHonoured;
+
+impl KeyNotHonoured {
+    /// The mark.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self
     }
 }
 

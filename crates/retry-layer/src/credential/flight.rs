@@ -45,9 +45,18 @@ impl Flight {
     }
 
     /// Joins the flight under way, or begins one.
-    pub(super) fn join(&self, fetch: impl FnOnce() -> Fetch) -> Passenger {
+    ///
+    /// Nobody flies if nothing is stale any more.
+    pub(super) fn join(
+        &self,
+        is_stale: impl FnOnce() -> bool,
+        fetch: impl FnOnce() -> Fetch,
+    ) -> Option<Passenger> {
         let mut state = self.lock();
         if state.begun == state.ended {
+            if !is_stale() {
+                return None; // Somebody landed meanwhile.
+            }
             // If it panics, nothing has begun.
             state.future = Some(fetch());
             state.begun = state.begun.wrapping_add(1);
@@ -55,7 +64,7 @@ impl Flight {
         let id = state.next;
         state.next = id.wrapping_add(1);
         state.waiting.insert(id, Waker::noop().clone());
-        Passenger { id, flight: state.begun }
+        Some(Passenger { id, flight: state.begun })
     }
 
     /// Is ready when the passenger's flight is over. `land` is called once for each flight that ends,

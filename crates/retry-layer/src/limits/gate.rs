@@ -25,6 +25,7 @@
 use core::num::NonZeroU32;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use core::time::Duration;
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use retry_policy::attempts::Closing;
@@ -41,6 +42,8 @@ const CHRONIC: u32 = 10;
 const LEAST_RATE: u64 = 500;
 /// Our choice: at 1 request a second a tenth more each second.
 const RATE_STEP: u64 = 100;
+/// Our choice: a key's file may be read so often while the gate is closed.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(10);
 /// A cut in the rate has to show first.
 const BETWEEN_CUTS: Duration = Duration::from_secs(1);
 
@@ -66,8 +69,10 @@ pub(crate) struct OriginGate {
 
 #[derive(Debug, Default)]
 struct State {
-    /// When the next request may leave.
+    /// The first place that was not given to anybody.
     next: Duration,
+    /// Places before it that were given up.
+    free: BTreeSet<Duration>,
     paused_until: Duration,
     /// The second in which requests are counted, their number, and that of the second before.
     counted: (u64, u64, u64),
@@ -89,6 +94,8 @@ struct Shut {
     why: Closing,
     probe_at: Duration,
     probe_after: Duration,
+    /// When a request may look whether there is another credential.
+    look_at: Duration,
     generation: Option<u64>,
 }
 
@@ -107,10 +114,14 @@ impl Ticket {
 /// What the gate says to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Entry {
-    Go,
-    Wait(Duration),
-    Paused(Duration),
     Closed(Closing),
+    Go,
+    /// The wait would pass the deadline.
+    Late(Duration),
+    /// Closed, unless there is another credential: this request may look.
+    Look,
+    Paused(Duration),
+    Wait(Duration),
 }
 
 /// How a gate stands.
@@ -184,61 +195,84 @@ impl Gate {
 }
 
 impl OriginGate {
-    /// May the request with this ticket pass now?
+    /// May the request with this ticket pass now? `left` is what is left of its deadline.
     pub(crate) fn enter(
         &self,
         ticket: &mut Ticket,
+        left: Option<Duration>,
         generation: impl FnOnce() -> Option<u64>,
         now: impl FnOnce() -> Duration,
     ) -> Entry {
-        if !self.is_busy.load(Relaxed) || ticket.is_probe {
+        let is_plain = ticket.place.is_none() && !ticket.is_probe;
+        if ticket.is_probe || is_plain && !self.is_busy.load(Relaxed) {
             return Entry::Go;
         }
         let now = now();
         let mut state = self.lock();
-        if let Some(shut) = &mut state.shut {
-            if shut.generation != generation() {
-                state.shut = None; // Another credential is another client.
-                self.refused.store(0, Relaxed);
-            } else if now < shut.probe_at {
-                return Entry::Closed(shut.why);
-            } else {
-                shut.probe_after = shut.probe_after.saturating_mul(2).min(PROBES[1]);
-                shut.probe_at = now.saturating_add(shut.probe_after);
-                ticket.is_probe = true;
-                return Entry::Go;
-            }
+        if let Some(entry) = self.closed(&mut state, ticket, generation, now) {
+            return entry;
         }
         if self.fails_fast && now < state.paused_until {
             return Entry::Paused(state.paused_until.saturating_sub(now));
         }
-        let wait = self.place(&mut state, ticket, now);
+        let wait = state.place(ticket, self.terms.between, left, now);
         self.settle(&state, now);
-        if wait.is_zero() { Entry::Go } else { Entry::Wait(wait) }
+        wait
     }
 
-    /// Takes a place for a request that will come later; how long it has to wait at least.
-    pub(crate) fn reserve(&self, ticket: &mut Ticket, now: impl FnOnce() -> Duration) -> Duration {
-        if !self.is_busy.load(Relaxed) {
-            return Duration::ZERO;
+    /// What a closed gate says to a request, if it is closed.
+    fn closed(
+        &self,
+        state: &mut State,
+        ticket: &mut Ticket,
+        generation: impl FnOnce() -> Option<u64>,
+        now: Duration,
+    ) -> Option<Entry> {
+        let shut = state.shut.as_mut()?;
+        if shut.generation != generation() {
+            state.shut = None; // Another credential is another client.
+            self.refused.store(0, Relaxed);
+            return None;
         }
-        self.place(&mut self.lock(), ticket, now())
+        if now >= shut.probe_at {
+            shut.probe_after = shut.probe_after.saturating_mul(2).min(PROBES[1]);
+            shut.probe_at = now.saturating_add(shut.probe_after);
+            ticket.is_probe = true;
+            return Some(Entry::Go);
+        }
+        if now >= shut.look_at {
+            shut.look_at = now.saturating_add(BETWEEN_LOOKS);
+            return Some(Entry::Look);
+        }
+        Some(Entry::Closed(shut.why))
     }
 
-    /// How long the request has to wait from now on for its place.
-    fn place(&self, state: &mut State, ticket: &mut Ticket, now: Duration) -> Duration {
-        let at = match ticket.place {
-            // A place within a pause that came later is worth nothing.
-            Some(at) if at >= state.paused_until => at,
-            _ => {
-                let at = state.next.max(now);
-                let between = state.pace.map_or(self.terms.between, Pace::between);
-                state.next = at.saturating_add(between);
-                ticket.place = Some(at);
-                at
+    /// Whether a retry that is due then can pass, as far as is known. One that is due within a pause takes its
+    /// place at once: it came before those who will.
+    pub(crate) fn outlook(
+        &self,
+        ticket: &mut Ticket,
+        due: Duration,
+        left: Option<Duration>,
+        generation: impl FnOnce() -> Option<u64>,
+        now: Duration,
+    ) -> Entry {
+        if !self.is_busy.load(Relaxed) {
+            return Entry::Go;
+        }
+        let mut state = self.lock();
+        if let Some(shut) = state.shut {
+            if due < shut.probe_at && shut.generation == generation() {
+                return Entry::Closed(shut.why);
             }
-        };
-        at.saturating_sub(now)
+        }
+        if self.fails_fast && due < state.paused_until {
+            return Entry::Paused(state.paused_until.saturating_sub(now));
+        }
+        if due <= state.paused_until && state.pace.is_none() {
+            return state.place(ticket, self.terms.between, left, now);
+        }
+        Entry::Go
     }
 
     /// The request with this ticket has passed.
@@ -247,6 +281,20 @@ impl OriginGate {
         if self.terms.is_paced {
             self.lock().count(now());
         }
+    }
+
+    /// The request with this ticket will not pass: its place, or its probe, is another's.
+    pub(crate) fn leave(&self, ticket: &mut Ticket) {
+        let ticket = core::mem::replace(ticket, Ticket::NONE);
+        if ticket.place.is_none() && !ticket.is_probe {
+            return;
+        }
+        let mut state = self.lock();
+        if let (true, Some(shut)) = (ticket.is_probe, &mut state.shut) {
+            shut.probe_at = Duration::ZERO;
+            shut.probe_after = (shut.probe_after / 2).max(PROBES[0]);
+        }
+        state.free.extend(ticket.place);
     }
 
     /// An attempt has ended like this; what changed with it, for whoever observes.
@@ -315,8 +363,11 @@ impl OriginGate {
             return None;
         }
         let probe_after = PROBES[0];
-        let probe_at = now().saturating_add(probe_after);
-        state.shut = Some(Shut { why, probe_at, probe_after, generation: generation() });
+        let now = now();
+        let probe_at = now.saturating_add(probe_after);
+        let look_at = now.saturating_add(BETWEEN_LOOKS);
+        let generation = generation();
+        state.shut = Some(Shut { why, probe_at, probe_after, look_at, generation });
         self.is_busy.store(true, Relaxed);
         Some(GateState::Closed { why, probe_after })
     }
@@ -357,10 +408,7 @@ impl OriginGate {
 
     /// Whether anybody has to look at the state from now on.
     fn settle(&self, state: &State, now: Duration) {
-        let is_busy = state.shut.is_some()
-            || state.pace.is_some()
-            || state.next > now
-            || state.paused_until > now;
+        let is_busy = state.shut.is_some() || state.pace.is_some() || state.paused_until > now;
         self.is_busy.store(is_busy, Relaxed);
     }
 
@@ -377,7 +425,6 @@ impl OriginGate {
         }
         match state.pace {
             Some(pace) => GateState::Paced { between: pace.between() },
-            None if state.next > now => GateState::Paced { between: self.terms.between },
             None if streak >= CHRONIC => GateState::Chronic { streak },
             None => GateState::Open,
         }
@@ -396,6 +443,40 @@ impl OriginGate {
 }
 
 impl State {
+    /// The wait for the ticket's place. It gets one if it needs one, and can wait for it.
+    fn place(
+        &mut self,
+        ticket: &mut Ticket,
+        between: Duration,
+        left: Option<Duration>,
+        now: Duration,
+    ) -> Entry {
+        // A place within a pause that came later is worth nothing.
+        let held = ticket.place.filter(|&at| at >= self.paused_until);
+        let earliest = self.paused_until.max(now);
+        let at = match held {
+            Some(at) => at,
+            // The pause is over, and nobody asks for a pace.
+            None if self.pace.is_none() && now >= self.paused_until => now,
+            None => {
+                self.free = self.free.split_off(&earliest);
+                self.free.first().copied().unwrap_or_else(|| self.next.max(earliest))
+            }
+        };
+        let wait = at.saturating_sub(now);
+        if left.is_some_and(|left| wait >= left) && !wait.is_zero() {
+            return Entry::Late(wait);
+        }
+        let is_place = self.pace.is_some() || now < self.paused_until;
+        if held.is_none() && is_place {
+            if !self.free.remove(&at) {
+                self.next = at.saturating_add(self.pace.map_or(between, Pace::between));
+            }
+            ticket.place = Some(at);
+        }
+        if wait.is_zero() { Entry::Go } else { Entry::Wait(wait) }
+    }
+
     /// The server was asked too much: half as often from now on.
     fn cut(&mut self, now: Duration) -> bool {
         let before = match self.pace {

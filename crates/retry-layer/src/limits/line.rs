@@ -97,12 +97,12 @@ impl Line {
         if let Some(token) = state.granted.remove(&id) {
             *place = None;
             drop(state);
-            wake_but(wake, cx.waker());
+            wake_all(wake, id);
             return Turn::Token(token);
         }
         state.looks_at = until;
         drop(state);
-        wake_but(wake, cx.waker());
+        wake_all(wake, id);
         Turn::Wait(until)
     }
 
@@ -117,10 +117,11 @@ impl Line {
         // A success lets the bucket grant sooner: the keeper of the clock has to know.
         if until.is_some_and(|until| state.looks_at.is_none_or(|at| until < at)) {
             state.looks_at = until;
-            wake.extend(state.waiting.last_key_value().map(|(_, (_, waker))| waker.clone()));
+            let keeper = state.waiting.last_key_value();
+            wake.extend(keeper.map(|(&id, (_, waker))| (id, waker.clone())));
         }
         drop(state);
-        wake.into_iter().for_each(Waker::wake);
+        wake.into_iter().for_each(|(_, waker)| waker.wake());
     }
 
     /// Gives a place up, and the token that it may have been handed.
@@ -147,7 +148,7 @@ impl Line {
         state: &mut State,
         budget: &Budget,
         now: Duration,
-    ) -> (Option<Duration>, Vec<Waker>) {
+    ) -> (Option<Duration>, Vec<(u64, Waker)>) {
         let mut wake = Vec::new();
         let mut until = None;
         while let Some(first) = state.waiting.first_entry() {
@@ -155,7 +156,7 @@ impl Line {
                 Ok(token) => {
                     let (id, (_, waker)) = first.remove_entry();
                     state.granted.insert(id, token);
-                    wake.push(waker);
+                    wake.push((id, waker));
                 }
                 Err(empty) => {
                     until = empty.until();
@@ -172,9 +173,9 @@ impl Line {
     }
 }
 
-/// Wakes all of them but the one that is being polled.
-fn wake_but(wake: Vec<Waker>, polled: &Waker) {
-    wake.into_iter().filter(|waker| !waker.will_wake(polled)).for_each(Waker::wake);
+/// Wakes all of them but the one that is being polled, which may share its task with others.
+fn wake_all(wake: Vec<(u64, Waker)>, polled: u64) {
+    wake.into_iter().filter(|&(id, _)| id != polled).for_each(|(_, waker)| waker.wake());
 }
 
 #[cfg(test)]

@@ -191,11 +191,7 @@ where
             Some(piece) => piece.clone(),
             None if shared.is_over => return Poll::Ready(None),
             None => {
-                if shared.body.size_hint().lower() > shared.room as u64 {
-                    // It will not fit: not even its beginning is remembered.
-                    shared.is_lost = true;
-                    shared.frames = Vec::new();
-                }
+                let fits = shared.body.size_hint().lower() <= shared.room as u64;
                 shared.waker = Some(cx.waker().clone());
                 match ready!(shared.body.as_mut().poll_frame(cx)) {
                     None => {
@@ -215,6 +211,8 @@ where
                                 Err(_) => Piece::Data(Bytes::new()),
                             },
                         };
+                        // What will not fit is not even begun to be remembered.
+                        shared.is_lost |= !fits;
                         shared.remember(&piece);
                         piece
                     }

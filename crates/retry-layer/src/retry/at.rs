@@ -5,14 +5,14 @@ use core::time::Duration;
 use http::{Request, Response, StatusCode};
 use retry_policy::budget::{Token, WhenEmpty};
 use retry_policy::safety::{Override, Safety, Shrinkable};
-use retry_policy::{Budget, Class, Decision, Outcome, Policy, Profile, Run};
+use retry_policy::{Budget, Class, Decision, Outcome, Profile, Run};
 
 use super::service::Shared;
 use super::strategies::Strategies;
 use crate::closure::read;
 use crate::credential::{Age, Credential};
 use crate::delivery::Deliver;
-use crate::header::{self, IdempotencyKey};
+use crate::header;
 use crate::limits::{Entry, Limits, Scope, Ticket};
 
 /// Where a request is: what it shares with others, and when it began.
@@ -21,18 +21,11 @@ pub(super) struct At<'a, W: Strategies> {
     pub(super) limits: &'a Limits,
     /// On the clock of all that is shared.
     pub(super) began: Duration,
-    /// As it was before anything was added to the request.
-    pub(super) safety: Safety,
 }
 
 impl<'a, W: Strategies> At<'a, W> {
-    pub(super) fn new(
-        shared: &'a Shared<W>,
-        scope: Scope,
-        began: Duration,
-        safety: Safety,
-    ) -> Self {
-        Self { shared, limits: shared.limits(scope), began, safety }
+    pub(super) fn new(shared: &'a Shared<W>, scope: Scope, began: Duration) -> Self {
+        Self { shared, limits: shared.limits(scope), began }
     }
 
     pub(super) fn elapsed(&self) -> Duration {
@@ -49,22 +42,15 @@ impl<'a, W: Strategies> At<'a, W> {
         if let Some(budget) = &self.limits.budget {
             budget.begin(|| self.now());
         }
-        let add_key = |request: &mut Request<B>| {
-            let method = request.method().clone();
-            IdempotencyKey::add(&method, request.headers_mut(), || config.draw());
-        };
-        if config.key.is_some_and(IdempotencyKey::is_honoured) {
-            add_key(request);
+        if let Some(key) = config.key {
+            key.add_to(request);
         }
         let safety = Safety::of(request);
-        if config.key.is_some_and(|key| !key.is_honoured()) {
-            add_key(request); // Only now: it promises nothing.
-        }
         let marks = request.extensions();
         let is_marked = marks.get::<Override>().is_some() || marks.get::<Shrinkable>().is_some();
         let is_nested = self.is_nested(request);
         let is_once = if is_marked || is_nested {
-            self.run(request).with_safety(safety).is_sent_once()
+            self.run(request).is_sent_once()
         } else {
             safety == Safety::Forbidden || config.policy.max_attempts().get() == 1
         };
@@ -81,18 +67,35 @@ impl<'a, W: Strategies> At<'a, W> {
     }
 
     pub(super) fn run<B>(&self, head: &Request<B>) -> Run {
-        let run = Run::of(self.shared.config.policy, head).with_safety(self.safety);
+        let run = Run::of(self.shared.config.policy, head);
         if self.is_nested(head) { run.once() } else { run }
     }
 
-    /// May the request pass the gate?
-    pub(super) fn enter(&self, ticket: &mut Ticket) -> Entry {
+    /// May the request pass the gate? It is at least as late as `floor`.
+    pub(super) fn enter(
+        &self,
+        ticket: &mut Ticket,
+        left: Option<Duration>,
+        floor: Duration,
+    ) -> Entry {
         let Some(gate) = &self.limits.gate else { return Entry::Go };
-        gate.enter(ticket, || self.generation(), || self.now())
+        gate.enter(ticket, left, || self.generation(), || self.now().max(floor))
+    }
+
+    /// Can a retry pass the gate when it is due, as far as is known?
+    pub(super) fn outlook(
+        &self,
+        ticket: &mut Ticket,
+        due: Duration,
+        left: Option<Duration>,
+        now: Duration,
+    ) -> Entry {
+        let Some(gate) = &self.limits.gate else { return Entry::Go };
+        gate.outlook(ticket, due, left, || self.generation(), now)
     }
 
     /// Which credential is sent at present.
-    fn generation(&self) -> Option<u64> {
+    pub(super) fn generation(&self) -> Option<u64> {
         self.shared.config.credential.as_ref().map(Credential::generation)
     }
 
@@ -147,7 +150,8 @@ impl<'a, W: Strategies> At<'a, W> {
     pub(super) fn share(
         &self,
         outcome: &Outcome,
-        policy: &Policy,
+        profile: &Profile,
+        ceiling: Duration,
         generation: Option<u64>,
         uri: Option<&http::Uri>,
     ) {
@@ -157,13 +161,8 @@ impl<'a, W: Strategies> At<'a, W> {
         {
             return; // What was refused is no longer sent.
         }
-        let changed = gate.heard(
-            outcome,
-            policy.profile(),
-            policy.longest_hint(),
-            || self.generation(),
-            || self.now(),
-        );
+        let (current, now) = (|| self.generation(), || self.now());
+        let changed = gate.heard(outcome, profile, ceiling, current, now);
         if let (Some(state), Some(observer), Some(uri)) =
             (changed, &self.shared.config.observer, uri)
         {

@@ -67,7 +67,7 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
             if let Some(mut life) = this.life.take() {
-                let at = At::new(this.shared, *this.scope, *this.began, *this.safety);
+                let at = At::new(this.shared, *this.scope, *this.began);
                 life.give_up(&at, *this.stage == Stage::Attempt);
             }
         }
@@ -98,12 +98,10 @@ where
     pub(super) fn new(inner: &mut S, shared: &Arc<Shared<W>>, mut request: Request<B>) -> Self {
         let began = shared.now();
         let scope = shared.scope(&request);
-        // Nothing is known of it yet.
-        let mut at = At::new(shared, scope, began, Safety::Unsafe);
+        let at = At::new(shared, scope, began);
         let plan = at.plan(&mut request, <W::Answer as Answer<S::Error>>::MAY_STOP);
-        at.safety = plan.safety;
         let mut ticket = Ticket::NONE;
-        let (entry, age) = (at.enter(&mut ticket), at.age(&request));
+        let (entry, age) = (at.enter(&mut ticket, None, Duration::ZERO), at.age(&request));
         let goes = entry == Entry::Go && age == Age::Good;
         let made = |call, life, stage| {
             let (shared, safety) = (Arc::clone(shared), plan.safety);
@@ -146,7 +144,9 @@ where
         life.service = Some(clone.clone());
         life.next_body = Some(body);
         *inner = clone; // What was ready may serve another meanwhile.
-        let stage = if age == Age::Good { Stage::Gate } else { Stage::Refresh };
+        life.generation = at.generation();
+        life.looks = entry == Entry::Look && shared.config.credential.is_some();
+        let stage = if age != Age::Good || life.looks { Stage::Refresh } else { Stage::Gate };
         made(None, Some(life), stage)
     }
 }
@@ -173,7 +173,7 @@ where
                         call.expect("an attempt is polled until it ends").poll(cx)
                     };
                     let shared = &**this.shared;
-                    let at = At::new(shared, *this.scope, *this.began, *this.safety);
+                    let at = At::new(shared, *this.scope, *this.began);
                     if let Poll::Ready(Ok(response)) = &polled {
                         let is_untold = this.life.as_ref().is_none_or(|life| life.is_untold());
                         if is_untold && at.is_plain_success(response.status()) {
@@ -219,7 +219,7 @@ where
             return Poll::Pending;
         }
         let shared = &**this.shared;
-        let at = At::new(shared, *this.scope, *this.began, *this.safety);
+        let at = At::new(shared, *this.scope, *this.began);
         // Only now is a timer worth its price.
         let left = this.life.as_ref().and_then(|life| life.time_left(&at));
         match [shared.config.attempt_timeout, left].into_iter().flatten().min() {
@@ -234,7 +234,7 @@ where
         let mut this = self.project();
         this.call.set(None);
         let shared = &**this.shared;
-        let at = At::new(shared, *this.scope, *this.began, *this.safety);
+        let at = At::new(shared, *this.scope, *this.began);
         let life = this.life.get_or_insert_with(|| {
             let run = Run::new(shared.config.policy, *this.safety);
             Box::new(Life::kept_nothing(run, Spans::none()))
@@ -246,20 +246,28 @@ where
     fn poll_between(self: Pin<&mut Self>, stage: Stage, cx: &mut Context<'_>) -> Poll<Stage> {
         let mut this = self.project();
         let shared = &**this.shared;
-        let at = At::new(shared, *this.scope, *this.began, *this.safety);
+        let at = At::new(shared, *this.scope, *this.began);
         let life = this.life.as_mut().expect("a request that waits has a life");
         // What cannot be answered without an answer has to wait.
         let may_stop = Self::MAY_STOP || life.answer.is_some();
         let left = if may_stop { life.time_left(&at) } else { None };
+        let is_late = left.is_some_and(|left| left.is_zero());
+        let out_of_time = StopReason::Deadline { wait: Duration::ZERO };
         match stage {
             Stage::Refresh => {
                 let credential = shared.config.credential.as_ref().expect("it is made fresh");
                 if let Poll::Ready(is_fresh) = life.poll_refresh(credential, cx) {
                     return Poll::Ready(life.refreshed(&at, is_fresh));
                 }
-                let Some(left) = left else { return Poll::Pending };
-                ready!(poll_sleep(this.sleep, shared, || left, cx));
-                Poll::Ready(life.stop(&at, StopReason::Deadline { wait: Duration::ZERO }))
+                let limit = [shared.config.attempt_timeout, left].into_iter().flatten().min();
+                let Some(limit) = limit else { return Poll::Pending };
+                ready!(poll_sleep(this.sleep, shared, || limit, cx));
+                life.leave_refresh(&at);
+                Poll::Ready(match life.time_left(&at) {
+                    Some(left) if left.is_zero() => life.stop(&at, out_of_time),
+                    // The source is given as long as an attempt.
+                    _ => life.refreshed(&at, false),
+                })
             }
             Stage::Wait => {
                 let wait = life.wait_left(&at);
@@ -270,65 +278,77 @@ where
                 Poll::Ready(life.waited(&at))
             }
             Stage::Token => loop {
+                let left = life.time_left(&at);
+                if left.is_some_and(|left| left.is_zero()) {
+                    return Poll::Ready(life.stop(&at, StopReason::Budget));
+                }
+                let now = life.now(&at);
                 let wait = match life.ask_for_token(&at, cx) {
                     Turn::Token(token) => return Poll::Ready(life.granted(&at, token)),
                     Turn::Full => return Poll::Ready(life.stop(&at, StopReason::Budget)),
                     Turn::Wait(wait) => wait,
                 };
-                let left = life.time_left(&at);
-                if left.is_some_and(|left| left.is_zero()) {
-                    return Poll::Ready(life.stop(&at, StopReason::Budget));
-                }
                 let Some(wait) = wait.into_iter().chain(left).min() else { return Poll::Pending };
                 // The bucket may grant sooner or later than when it was asked last.
                 *this.sleep = None;
                 ready!(poll_sleep(this.sleep, shared, || wait, cx));
+                life.has_slept(now, wait);
             },
             Stage::Drain => {
-                let drain = shared.config.drain;
-                if life.poll_drain(drain.bytes, cx).is_pending() {
-                    ready!(poll_sleep(this.sleep, shared, || drain.time, cx));
+                if life.poll_drain(shared.config.drain.bytes, cx).is_pending() {
+                    let limit = life.drain_time;
+                    ready!(poll_sleep(this.sleep, shared, || limit, cx));
                 }
                 Poll::Ready(life.drained())
             }
             Stage::Gate => loop {
-                let wait = match at.enter(&mut life.ticket) {
+                if is_late {
+                    return Poll::Ready(life.stop(&at, out_of_time));
+                }
+                let now = life.now(&at);
+                let (wait, reason) = match life.enter(&at, left) {
                     Entry::Go => return Poll::Ready(life.passes(&at)),
-                    Entry::Closed(why) => {
-                        return Poll::Ready(life.stop(&at, StopReason::Closed { why }));
+                    Entry::Look if shared.config.credential.is_some() => {
+                        life.looks = true;
+                        life.generation = at.generation();
+                        return Poll::Ready(Stage::Refresh);
                     }
-                    Entry::Paused(wait) => {
-                        return Poll::Ready(life.stop(&at, StopReason::Paused { wait }));
-                    }
-                    Entry::Wait(wait) => wait,
+                    Entry::Look => continue,
+                    Entry::Wait(wait) => (wait, None),
+                    Entry::Late(wait) => (wait, Some(StopReason::Deadline { wait })),
+                    Entry::Paused(wait) => (wait, Some(StopReason::Paused { wait })),
+                    Entry::Closed(why) => (Duration::ZERO, Some(StopReason::Closed { why })),
                 };
-                if left.is_some_and(|left| wait >= left) {
-                    return Poll::Ready(life.stop(&at, StopReason::Deadline { wait }));
+                if let Some(reason) = reason {
+                    return Poll::Ready(life.stop(&at, reason));
                 }
                 life.had_to_wait = true;
                 ready!(poll_sleep(this.sleep, shared, || wait, cx));
                 *this.sleep = None;
+                life.has_slept(now, wait);
             },
             Stage::Ready => {
+                if is_late {
+                    return Poll::Ready(life.stop(&at, out_of_time));
+                }
                 let service = life.service.as_mut().expect("it is kept for another attempt");
                 let polled = service.poll_ready(cx);
                 match (polled, left) {
                     (Poll::Ready(Ok(())), _) => {}
                     (Poll::Ready(Err(error)), _) => {
                         life.answer = Some(Err(error));
-                        return Poll::Ready(Stage::Done);
+                        return Poll::Ready(life.stop(&at, StopReason::NotReady));
                     }
                     (Poll::Pending, None) => return Poll::Pending,
                     (Poll::Pending, Some(left)) => {
                         ready!(poll_sleep(this.sleep, shared, || left, cx));
-                        let reason = StopReason::Deadline { wait: Duration::ZERO };
-                        return Poll::Ready(life.stop(&at, reason));
+                        return Poll::Ready(life.stop(&at, out_of_time));
                     }
                 }
-                if at.enter(&mut life.ticket) != Entry::Go {
+                if life.enter(&at, left) != Entry::Go {
                     // The gate was shut meanwhile: what is ready may serve another.
-                    let clone = service.clone();
-                    *service = clone;
+                    let clone = life.service.clone();
+                    life.service = clone;
                     return Poll::Ready(Stage::Gate);
                 }
                 let request = life.next_request(&at);
@@ -343,7 +363,7 @@ where
 
     fn finish(self: Pin<&mut Self>) -> <Self as Future>::Output {
         let this = self.project();
-        let at = At::new(this.shared, *this.scope, *this.began, *this.safety);
+        let at = At::new(this.shared, *this.scope, *this.began);
         let mut life = this.life.take().expect("polled after it was ready");
         life.leave(&at);
         let answer = life.answer.take();

@@ -8,7 +8,7 @@ use http::{Request, Response};
 use http_body::Body;
 use retry_policy::attempts::{Attempt, Record};
 use retry_policy::budget::{Token, WhenEmpty};
-use retry_policy::{Attempts, Class, Decision, Delivery, Run, StopReason};
+use retry_policy::{Attempts, Class, Decision, Delivery, Outcome, Run, StopReason};
 use tower_service::Service;
 
 use super::at::At;
@@ -16,7 +16,7 @@ use super::future::Stage;
 use super::strategies::{Answer, Answered, Strategies};
 use crate::credential::{Credential, Passenger};
 use crate::delivery::Deliver;
-use crate::limits::{Place, Ticket, Turn};
+use crate::limits::{Entry, Place, Ticket, Turn};
 use crate::observe::Event;
 use crate::replay::Replay;
 use crate::trace::Spans;
@@ -38,10 +38,15 @@ where
     kept: Option<<W::Replay as Replay<B>>::Kept>,
     pub(super) next_body: Option<B>,
     pub(super) generation: Option<u64>,
+    /// What was refused, until a fresh credential is there.
+    refusal: Option<Outcome>,
+    /// Whether it looks for another credential because the gate is closed.
+    pub(super) looks: bool,
     /// The last answer, until another attempt is certain.
     pub(super) answer: Option<Result<S::Response, S::Error>>,
     discarded: Option<Pin<Box<<S::Response as Answered>::Body>>>,
     discarded_bytes: usize,
+    pub(super) drain_time: Duration,
     /// The token of a retry that was not sent yet, and of the one that was.
     permit: Option<Token>,
     token: Option<Token>,
@@ -50,7 +55,9 @@ where
     /// At the gate.
     pub(super) had_to_wait: bool,
     pub(super) passenger: Option<Passenger>,
-    pub(super) wait: Wait,
+    wait: Wait,
+    /// It is at least so late: a timer has said so.
+    floor: Duration,
     /// Whether the answer goes back after the wait, because the caller asks for less.
     gives_back: bool,
     pub(super) spans: Spans,
@@ -93,9 +100,12 @@ where
             kept: None,
             next_body: None,
             generation: None,
+            refusal: None,
+            looks: false,
             answer: None,
             discarded: None,
             discarded_bytes: 0,
+            drain_time: Duration::ZERO,
             permit: None,
             token: None,
             place: None,
@@ -103,6 +113,7 @@ where
             had_to_wait: false,
             passenger: None,
             wait: Wait { after: Duration::ZERO, decided: Duration::ZERO, is_over: false },
+            floor: Duration::ZERO,
             gives_back: false,
             spans,
         }
@@ -140,7 +151,6 @@ where
     /// Ends the request for this reason; its last answer is returned if it is still there.
     pub(super) fn stop(&mut self, at: &At<'_, W>, reason: StopReason) -> Stage {
         let decision = self.run(at).stop(reason);
-        self.tell(at, None, false, decision);
         self.spans.decided(None, decision);
         if let Some(permit) = self.permit.take() {
             at.refund(permit);
@@ -192,9 +202,15 @@ where
 
     /// The future is dropped: gives back what was taken.
     pub(super) fn give_up(&mut self, at: &At<'_, W>, is_in_flight: bool) {
+        if let Some(token) = self.token.take() {
+            at.refund(token);
+        }
         self.leave(at);
         if self.is_watched {
             self.run(at).cancel(is_in_flight, at.elapsed());
+            if is_in_flight {
+                self.tell(at, None, false, Decision::Stop { reason: StopReason::Cancelled });
+            }
             self.end(at);
         }
     }
@@ -204,9 +220,17 @@ where
         if let Some(permit) = self.permit.take() {
             at.refund(permit);
         }
+        if let Some(gate) = &at.limits.gate {
+            gate.leave(&mut self.ticket);
+        }
         if let (Some(place), Some(budget)) = (self.place.take(), &at.limits.budget) {
             at.limits.line.leave(&place, budget, || at.now());
         }
+        self.leave_refresh(at);
+    }
+
+    /// Waits no longer for a fresh credential.
+    pub(super) fn leave_refresh(&mut self, at: &At<'_, W>) {
         if let (Some(passenger), Some(credential)) =
             (self.passenger.take(), &at.shared.config.credential)
         {
@@ -226,7 +250,9 @@ where
         let mut request = Request::from_parts(head, body);
         let number = self.count().saturating_add(1);
         self.answer = None;
-        self.token = self.permit.take();
+        if let Some(permit) = self.permit.take() {
+            self.token = Some(permit);
+        }
         self.set_out(at, &mut request, number);
         request
     }
@@ -272,9 +298,11 @@ where
         self.run(at);
         let run = self.run.as_mut().expect("it has begun");
         let outcome = at.outcome(run.policy().profile(), self.answer.as_ref());
-        let uri = self.head.as_ref().map(Request::uri);
-        at.share(&outcome, run.policy(), self.generation, uri);
         let decision = run.after(&outcome, elapsed, draw);
+        let is_refusal = outcome.class() == Some(Class::Authorization);
+        if !is_refusal {
+            self.share(at, &outcome);
+        }
         // A retry that never left costs nothing.
         if outcome.delivery() == Delivery::NotSent {
             if let Some(token) = self.token.take() {
@@ -282,8 +310,16 @@ where
             }
         }
         let decision = self.carried_out(at, decision, now);
-        let last = if decision == Decision::Return { self.token.take() } else { None };
-        at.deposit(decision, last);
+        if decision == Decision::Refresh {
+            self.refusal = Some(outcome);
+        } else {
+            if is_refusal {
+                self.share(at, &outcome);
+            }
+            let last = self.token.take();
+            at.deposit(decision, last.filter(|_| decision == Decision::Return));
+        }
+        self.had_to_wait = false;
         let timed_out = self.answer.is_none();
         if self.is_watched {
             let error = self.answer.as_ref().and_then(|answer| answer.as_ref().err());
@@ -310,34 +346,62 @@ where
         }
     }
 
+    /// Says what an attempt's end means for all requests of the origin.
+    fn share(&mut self, at: &At<'_, W>, outcome: &Outcome) {
+        let policy = self.run(at).policy();
+        let (profile, ceiling) = (policy.profile(), policy.longest_hint());
+        at.share(outcome, profile, ceiling, self.generation, self.uri());
+    }
+
     /// The decision, if it can be carried out.
     fn carried_out(&mut self, at: &At<'_, W>, decision: Decision, now: Duration) -> Decision {
-        let config = &at.shared.config;
-        if matches!(decision, Decision::Refresh | Decision::Retry { .. }) {
-            let replay = at.shared.strategies.replay();
-            self.next_body = self.kept.as_mut().and_then(|kept| replay.again(kept));
-            if self.next_body.is_none() || self.head.is_none() {
-                return self.run(at).stop(StopReason::BodyNotKept);
-            }
-        }
+        let is_kept = self.kept.is_some() && self.head.is_some();
         match decision {
-            Decision::Refresh if config.credential.is_none() || self.generation.is_none() => {
+            Decision::Refresh if at.shared.config.credential.is_none() => {
                 self.run(at).stop(StopReason::CredentialRefused)
             }
+            Decision::Refresh if self.generation.is_none() => {
+                let is_sent = is_kept || self.count() > 1;
+                let reason =
+                    if is_sent { StopReason::CredentialRefused } else { StopReason::BodyNotKept };
+                self.run(at).stop(reason)
+            }
+            Decision::Refresh | Decision::Retry { .. } if !is_kept => {
+                self.run(at).refuse(StopReason::BodyNotKept)
+            }
             Decision::Retry { after, .. } => {
-                if let Some(gate) = &at.limits.gate {
-                    // Its place in the line is the one of now, not of the end of its wait.
-                    let wait = gate.reserve(&mut self.ticket, || now);
-                    let left = self.run(at).time_left(now.saturating_sub(at.began));
-                    if wait > after && left.is_some_and(|left| wait >= left) {
-                        return self.run(at).stop(StopReason::Deadline { wait });
-                    }
+                let left = self.time_left(at);
+                let reason =
+                    match at.outlook(&mut self.ticket, now.saturating_add(after), left, now) {
+                        Entry::Closed(why) => StopReason::Closed { why },
+                        Entry::Late(wait) => StopReason::Deadline { wait },
+                        Entry::Paused(wait) => StopReason::Paused { wait },
+                        Entry::Go | Entry::Look | Entry::Wait(_) => {
+                            let decision = self.take_before_the_wait(at, decision, now);
+                            let is_certain = !self.needs_token(at) && self.run(at).is_going_on();
+                            if !is_certain || self.prepare(at) {
+                                return decision;
+                            }
+                            StopReason::BodyNotKept
+                        }
+                    };
+                if let Some(permit) = self.permit.take() {
+                    at.refund(permit);
                 }
-                self.take_before_the_wait(at, decision, now)
+                self.run(at).refuse(reason)
             }
             Decision::Shrink { .. } => self.take_before_the_wait(at, decision, now),
             decision => decision,
         }
+    }
+
+    /// The body once more, now that it will be sent: whether it can be had.
+    fn prepare(&mut self, at: &At<'_, W>) -> bool {
+        let replay = at.shared.strategies.replay();
+        if self.next_body.is_none() {
+            self.next_body = self.kept.as_mut().and_then(|kept| replay.again(kept));
+        }
+        self.next_body.is_some()
     }
 
     /// Shed: the token is taken first, so that the wait is not in vain.
@@ -354,7 +418,7 @@ where
                         self.permit = Some(token);
                         decision
                     }
-                    Err(_) => self.run(at).stop(StopReason::Budget),
+                    Err(_) => self.run(at).refuse(StopReason::Budget),
                 }
             }
             _ => decision,
@@ -363,19 +427,49 @@ where
 
     /// The credential is fresh, or there is no other.
     pub(super) fn refreshed(&mut self, at: &At<'_, W>, is_fresh: bool) -> Stage {
+        let looked = core::mem::take(&mut self.looks);
         if self.count() == 0 {
             // The old one is still good, or the server says what it thinks of it.
-            if is_fresh {
+            if is_fresh || !looked {
                 self.run(at).has_refreshed();
             }
             return Stage::Gate;
         }
-        if is_fresh { self.discard(at) } else { self.stop(at, StopReason::CredentialRefused) }
+        if looked {
+            return Stage::Gate;
+        }
+        let refusal = self.refusal.take();
+        if is_fresh {
+            return self.go_again(at);
+        }
+        if let Some(refusal) = refusal {
+            self.share(at, &refusal);
+        }
+        self.stop(at, StopReason::CredentialRefused)
+    }
+
+    /// Another attempt is certain, if the body can be had once more.
+    fn go_again(&mut self, at: &At<'_, W>) -> Stage {
+        if self.prepare(at) { self.discard(at) } else { self.stop(at, StopReason::BodyNotKept) }
+    }
+
+    /// May it pass the gate?
+    pub(super) fn enter(&mut self, at: &At<'_, W>, left: Option<Duration>) -> Entry {
+        at.enter(&mut self.ticket, left, self.floor)
+    }
+
+    /// A timer says that so much time has passed since `now`.
+    pub(super) fn has_slept(&mut self, now: Duration, wait: Duration) {
+        self.floor = self.floor.max(now.saturating_add(wait));
+    }
+
+    pub(super) fn now(&self, at: &At<'_, W>) -> Duration {
+        at.now().max(self.floor)
     }
 
     /// Asks for a token; how long to wait until the next look.
     pub(super) fn ask_for_token(&mut self, at: &At<'_, W>, cx: &Context<'_>) -> Turn {
-        let (now, class) = (at.now(), self.newest_class());
+        let (now, class) = (self.now(at), self.newest_class());
         let budget = at.limits.budget.as_ref().expect("a token of a budget");
         let had_to_wait = self.place.is_some();
         let turn = at.limits.line.ask(&mut self.place, budget, class, now, cx);
@@ -432,7 +526,7 @@ where
     /// The token for the next attempt is there, after another wait.
     pub(super) fn granted(&mut self, at: &At<'_, W>, token: Token) -> Stage {
         self.permit = Some(token);
-        if self.gives_back { self.goes_on() } else { self.discard(at) }
+        if self.gives_back { self.goes_on() } else { self.go_again(at) }
     }
 
     fn goes_on(&mut self) -> Stage {
@@ -452,10 +546,21 @@ where
             if !body.is_end_stream() && body.size_hint().lower() <= limit {
                 self.discarded = Some(Box::pin(body));
                 self.discarded_bytes = 0;
+                self.drain_time = self.time_to_drain(at);
                 return Stage::Drain;
             }
         }
         self.drained()
+    }
+
+    /// The limit, and never so long that no time is left for the attempt.
+    fn time_to_drain(&self, at: &At<'_, W>) -> Duration {
+        let limit = at.shared.config.drain.time;
+        let wait = if self.wait.is_over { Duration::ZERO } else { self.wait.after };
+        match self.time_left(at) {
+            None => limit,
+            Some(left) => limit.min(wait.max(left.saturating_sub(wait) / 2)),
+        }
     }
 
     /// What was discarded is gone.
@@ -468,7 +573,8 @@ where
     pub(super) fn poll_drain(&mut self, limit: usize, cx: &mut Context<'_>) -> Poll<()> {
         let Some(body) = &mut self.discarded else { return Poll::Ready(()) };
         while let Some(Ok(frame)) = core::task::ready!(body.as_mut().poll_frame(cx)) {
-            let read = frame.data_ref().map_or(0, bytes::Buf::remaining);
+            // A frame of nothing counts as well: they would never end.
+            let read = frame.data_ref().map_or(0, bytes::Buf::remaining).max(1);
             self.discarded_bytes = self.discarded_bytes.saturating_add(read);
             if self.discarded_bytes > limit {
                 break;

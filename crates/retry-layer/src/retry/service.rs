@@ -5,7 +5,7 @@ use core::task::{Context, Poll};
 use core::time::Duration;
 use std::sync::Arc;
 
-use http::{Request, Response, Uri};
+use http::{Request, Response};
 use http_body::Body;
 use retry_policy::attempts::Record;
 use tower_service::Service;
@@ -86,12 +86,10 @@ impl<S, W: Strategies> Retry<S, W> {
         Self { inner, shared }
     }
 
-    /// What the requests to the origin of this URI share.
-    ///
-    /// With [`scope_by`](super::RetryLayer::scope_by) it is what requests without an origin would share.
+    /// What requests like this one share.
     #[must_use]
-    pub fn origin(&self, uri: &Uri) -> OriginState {
-        let limits = self.of_uri(uri);
+    pub fn origin<B>(&self, like: &Request<B>) -> OriginState {
+        let limits = self.shared.limits(self.shared.scope(like));
         OriginState {
             tokens: limits.budget.as_ref().map(retry_policy::Budget::tokens),
             waiting: limits.line.len(),
@@ -99,16 +97,11 @@ impl<S, W: Strategies> Retry<S, W> {
         }
     }
 
-    /// Opens the gate of this URI's origin if it is closed.
-    pub fn open(&self, uri: &Uri) {
-        if let Some(gate) = &self.of_uri(uri).gate {
+    /// Opens the gate of requests like this one if it is closed.
+    pub fn open<B>(&self, like: &Request<B>) {
+        if let Some(gate) = &self.shared.limits(self.shared.scope(like)).gate {
             gate.open();
         }
-    }
-
-    fn of_uri(&self, uri: &Uri) -> &Limits {
-        let Shared { origins, config, .. } = &*self.shared;
-        origins.get(origins.of_uri(uri, || config.limits()))
     }
 }
 

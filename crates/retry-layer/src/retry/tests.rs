@@ -209,7 +209,7 @@ async fn a_token_that_does_not_come_before_the_deadline_ends_the_request_with_it
     let response = service.clone().oneshot(get()).await.unwrap();
     assert_eq!((response.status().as_u16(), calls.lock().unwrap().len()), (503, 2));
     assert_eq!(Attempts::of(&response).stop_reason(), Some(StopReason::Budget));
-    assert_eq!((began.elapsed(), service.origin(get().uri()).waiting), (secs(1), 0));
+    assert_eq!((began.elapsed(), service.origin(&get()).waiting), (secs(1), 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -219,7 +219,7 @@ async fn a_retry_that_never_left_costs_no_token() {
         .delivery(|(): &()| Delivery::NotSent)
         .layer(failing);
     service.clone().oneshot(get()).await.unwrap_err();
-    assert_eq!(service.origin(get().uri()).tokens, Some(10));
+    assert_eq!(service.origin(&get()).tokens, Some(10));
 }
 
 #[tokio::test(start_paused = true)]
@@ -231,9 +231,9 @@ async fn a_request_dropped_in_its_wait_gives_its_token_back_and_is_not_sent() {
     request.extensions_mut().insert(record.clone());
     let mut call = Box::pin(service.clone().oneshot(request));
     assert!(tokio::time::timeout(Duration::from_millis(500), &mut call).await.is_err());
-    assert_eq!(service.origin(get().uri()).tokens, Some(9), "it is taken before the wait");
+    assert_eq!(service.origin(&get()).tokens, Some(9), "it is taken before the wait");
     drop(call);
-    assert_eq!(service.origin(get().uri()).tokens, Some(10), "and given back");
+    assert_eq!(service.origin(&get()).tokens, Some(10), "and given back");
     tokio::time::sleep(secs(60)).await;
     assert_eq!(calls.lock().unwrap().len(), 1);
     assert_eq!(
@@ -296,7 +296,7 @@ async fn a_401_is_answered_with_a_fresh_key_at_once_and_only_once() {
     let response = service.clone().oneshot(post()).await.unwrap();
     std::fs::remove_file(&path).unwrap();
     assert_eq!(response.status(), 200);
-    assert_eq!(service.origin(post().uri()).tokens, Some(10));
+    assert_eq!(service.origin(&post()).tokens, Some(10));
 }
 
 #[tokio::test(start_paused = true)]

@@ -27,7 +27,11 @@ fn hear(gate: &OriginGate, outcome: &Outcome, now: Duration) -> Option<GateState
 
 /// What a request that comes at `now` is told.
 fn enter(gate: &OriginGate, now: Duration) -> Entry {
-    gate.enter(&mut { Ticket::NONE }, || Some(1), || now)
+    match gate.enter(&mut { Ticket::NONE }, None, || Some(1), || now) {
+        // There is no other credential.
+        Entry::Look => gate.enter(&mut { Ticket::NONE }, None, || Some(1), || now),
+        entry => entry,
+    }
 }
 
 fn plain() -> OriginGate {
@@ -48,11 +52,9 @@ fn an_answer_that_asks_to_wait_pauses_all_and_they_leave_one_by_one() {
     for place in 0..4 {
         assert_eq!(enter(&gate, secs(2)), Entry::Wait(secs(1) + millis(5 * place)));
     }
-    // Who comes after the pause stands behind those who waited.
-    assert_eq!(enter(&gate, secs(3)), Entry::Wait(millis(20)));
-    assert_eq!(gate.state(secs(3)), GateState::Paced { between: millis(5) });
-    assert_eq!(enter(&gate, secs(4)), Entry::Go);
-    assert_eq!(gate.state(secs(5)), GateState::Open);
+    // Who comes after the pause need not wait: otherwise the line might never end.
+    assert_eq!(enter(&gate, secs(3)), Entry::Go);
+    assert_eq!(gate.state(secs(3)), GateState::Open);
 }
 
 #[test]
@@ -60,7 +62,7 @@ fn a_place_is_kept_and_a_longer_pause_takes_it_away() {
     let gate = plain();
     hear(&gate, &asks(429, secs(1)), Duration::ZERO);
     let mut ticket = Ticket::NONE;
-    let ask = |ticket: &mut Ticket, now| gate.enter(ticket, || None, || now);
+    let ask = |ticket: &mut Ticket, now| gate.enter(ticket, None, || None, || now);
     assert_eq!(ask(&mut ticket, Duration::ZERO), Entry::Wait(secs(1)));
     assert_eq!(ask(&mut ticket, millis(400)), Entry::Wait(millis(600)), "it is the same place");
     hear(&gate, &asks(429, secs(3)), millis(500));
@@ -133,7 +135,7 @@ fn a_probe_passes_however_often_it_asks() {
     });
     let mut ticket = Ticket::NONE;
     for _ in 0..3 {
-        assert_eq!(gate.enter(&mut ticket, || Some(1), || secs(300)), Entry::Go);
+        assert_eq!(gate.enter(&mut ticket, None, || Some(1), || secs(300)), Entry::Go);
     }
 }
 
@@ -143,7 +145,7 @@ fn another_credential_or_the_caller_opens_it() {
     (0..3).for_each(|_| {
         let _ = hear(&gate, &answered(401), Duration::ZERO);
     });
-    assert_eq!(gate.enter(&mut { Ticket::NONE }, || Some(2), || secs(1)), Entry::Go);
+    assert_eq!(gate.enter(&mut { Ticket::NONE }, None, || Some(2), || secs(1)), Entry::Go);
     assert_eq!(enter(&gate, secs(2)), Entry::Go, "it is open");
     (0..2).for_each(|_| {
         let _ = hear(&gate, &answered(401), Duration::ZERO);
@@ -189,7 +191,7 @@ fn send(gate: &OriginGate, from: Duration, time: Duration) -> u32 {
     let mut sent = 0;
     let mut ticket = Ticket::NONE;
     while now < from + time {
-        if let Entry::Wait(wait) = gate.enter(&mut ticket, || None, || now) {
+        if let Entry::Wait(wait) = gate.enter(&mut ticket, None, || None, || now) {
             now += wait;
             continue;
         }
@@ -230,4 +232,65 @@ fn a_paced_rate_never_falls_below_one_in_two_seconds() {
         hear(&gate, &answered(429), secs(2 * second));
     }
     assert_eq!(gate.state(secs(40)), GateState::Paced { between: secs(2) });
+}
+
+#[test]
+fn a_place_that_is_given_up_goes_to_the_next() {
+    let gate = plain();
+    hear(&gate, &asks(429, secs(1)), Duration::ZERO);
+    let mut tickets = [Ticket::NONE; 3];
+    for (ticket, place) in tickets.iter_mut().zip([0, 5, 10]) {
+        let entry = gate.enter(ticket, None, || None, || Duration::ZERO);
+        assert_eq!(entry, Entry::Wait(secs(1) + millis(place)));
+    }
+    gate.leave(&mut tickets[1]);
+    assert_eq!(enter(&gate, Duration::ZERO), Entry::Wait(secs(1) + millis(5)));
+    assert_eq!(enter(&gate, Duration::ZERO), Entry::Wait(secs(1) + millis(15)));
+    // A request that cannot wait so long takes no place.
+    let late = gate.enter(&mut { Ticket::NONE }, Some(secs(1)), || None, || Duration::ZERO);
+    assert_eq!(late, Entry::Late(secs(1) + millis(20)));
+    assert_eq!(enter(&gate, Duration::ZERO), Entry::Wait(secs(1) + millis(20)));
+}
+
+#[test]
+fn a_probe_that_is_given_up_is_anothers() {
+    let gate = closing();
+    for _ in 0..3 {
+        hear(&gate, &answered(401), Duration::ZERO);
+    }
+    let mut probe = Ticket::NONE;
+    assert_eq!(gate.enter(&mut probe, None, || Some(1), || secs(300)), Entry::Go);
+    assert_eq!(enter(&gate, secs(300)), Entry::Closed(Closing::Refused { streak: 3 }));
+    gate.leave(&mut probe);
+    assert_eq!(enter(&gate, secs(300)), Entry::Go);
+    assert!(matches!(enter(&gate, secs(899)), Entry::Closed(_)), "as long as after the first");
+    assert_eq!(enter(&gate, secs(900)), Entry::Go);
+}
+
+#[test]
+fn a_closed_gate_lets_one_look_for_another_credential_now_and_then() {
+    let gate = closing();
+    for _ in 0..3 {
+        hear(&gate, &answered(401), Duration::ZERO);
+    }
+    let ask = |now| gate.enter(&mut { Ticket::NONE }, None, || Some(1), || now);
+    let closed = Entry::Closed(Closing::Refused { streak: 3 });
+    for (now, entry) in
+        [(9, closed), (10, Entry::Look), (10, closed), (19, closed), (25, Entry::Look)]
+    {
+        assert_eq!(ask(secs(now)), entry, "{now}");
+    }
+}
+
+#[test]
+fn a_retry_takes_its_place_at_once_if_it_is_due_within_the_pause() {
+    let gate = plain();
+    hear(&gate, &asks(429, secs(2)), Duration::ZERO);
+    let outlook =
+        |due, left| gate.outlook(&mut { Ticket::NONE }, due, left, || None, Duration::ZERO);
+    assert_eq!(outlook(secs(2), None), Entry::Wait(secs(2)));
+    assert_eq!(enter(&gate, Duration::ZERO), Entry::Wait(secs(2) + millis(5)), "behind it");
+    assert_eq!(outlook(secs(1), Some(secs(2))), Entry::Late(secs(2) + millis(10)));
+    assert_eq!(outlook(secs(3), None), Entry::Go, "its own wait is longer");
+    assert_eq!(enter(&gate, Duration::ZERO), Entry::Wait(secs(2) + millis(10)));
 }

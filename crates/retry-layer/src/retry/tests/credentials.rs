@@ -194,3 +194,147 @@ async fn a_source_that_panics_leaves_no_request_waiting() {
         assert!(ended.unwrap_err().is_panic());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_a_refresh_mends_closes_nothing() {
+    let (asked, source) = tokens(None);
+    let credential = Credential::bearer_from(source).await.unwrap();
+    let (_, service) = accepts("t2");
+    let closes = NonZeroU32::new(10).unwrap();
+    let layer = RetryLayer::new(policy(5).build().unwrap()).credential(credential);
+    let service = layer.closes_after(closes).layer(service);
+    let mut all = Vec::new();
+    for _ in 0..100 {
+        all.push(tokio::spawn(service.clone().oneshot(get())));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for request in all {
+        assert_eq!(request.await.unwrap().unwrap().status(), 200);
+    }
+    assert_eq!(*asked.lock().unwrap(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotated_key_opens_a_closed_gate_without_a_restart() {
+    let file = std::env::temp_dir().join(format!("retry-layer-closed-{}", std::process::id()));
+    std::fs::write(&file, "old").unwrap();
+    let key = Credential::bearer(Key::file(&file)).unwrap();
+    let (seen, service) = accepts("new");
+    let layer = RetryLayer::new(policy(5).build().unwrap()).credential(key);
+    let service = layer.closes_after(NonZeroU32::MIN).layer(service);
+    assert_eq!(service.clone().oneshot(get()).await.unwrap().status(), 401);
+    std::fs::write(&file, "new").unwrap();
+    assert!(service.clone().oneshot(get()).await.is_err(), "nobody has looked yet");
+    tokio::time::sleep(secs(10)).await;
+    assert_eq!(service.clone().oneshot(get()).await.unwrap().status(), 200);
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(seen.lock().unwrap().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_hangs_is_given_as_long_as_an_attempt() {
+    let first = Arc::new(Mutex::new(Some(Secret::new("t1").expires_in(secs(100)))));
+    let source = move || {
+        let secret = first.lock().unwrap().take();
+        async move {
+            match secret {
+                Some(secret) => Ok(secret),
+                None => core::future::pending().await,
+            }
+        }
+    };
+    let credential = Credential::bearer_from(source).await.unwrap();
+    let (seen, service) = accepts("t1");
+    let layer = RetryLayer::new(policy(5).build().unwrap()).credential(credential);
+    let service = layer.attempt_timeout(secs(3)).layer(service);
+    tokio::time::sleep(secs(95)).await;
+    // It is due, and still good.
+    assert_eq!(service.clone().oneshot(get()).await.unwrap().status(), 200);
+    assert_eq!(seen.lock().unwrap()[0], (98, "Bearer t1".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_are_made_before_they_are_polled_share_a_refresh_too() {
+    let (asked, source) = tokens(Some(secs(100)));
+    let credential = Credential::bearer_from(source).await.unwrap();
+    let (_, service) = accepts("t2");
+    let mut service = with(credential, service);
+    tokio::time::sleep(secs(200)).await;
+    let mut all = Vec::new();
+    for _ in 0..20 {
+        all.push(service.ready().await.unwrap().call(get()));
+    }
+    for call in all {
+        assert_eq!(call.await.unwrap().status(), 200);
+    }
+    assert_eq!(*asked.lock().unwrap(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_asks_for_a_fresh_token_at_most_once() {
+    let asked = Arc::new(Mutex::new(0));
+    let count = Arc::clone(&asked);
+    let source = move || {
+        *count.lock().unwrap() += 1;
+        core::future::ready(Ok(Secret::new("same").expires_in(secs(100))))
+    };
+    let credential = Credential::bearer_from(source).await.unwrap();
+    let (_, service) = accepts("another");
+    let service = with(credential, service);
+    tokio::time::sleep(secs(95)).await;
+    let response = service.oneshot(get()).await.unwrap();
+    assert_eq!((response.status().as_u16(), *asked.lock().unwrap()), (401, 2));
+}
+
+#[test]
+fn threads_that_meet_the_same_stale_token_cause_one_refresh() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.worker_threads(4).enable_time().build().unwrap().block_on(async {
+        for _ in 0..200 {
+            let asked = Arc::new(Mutex::new(0));
+            let count = Arc::clone(&asked);
+            let source = move || {
+                let count = Arc::clone(&count);
+                async move {
+                    tokio::task::yield_now().await;
+                    // One that is abandoned by all does not land.
+                    let mut count = count.lock().unwrap();
+                    *count += 1;
+                    Ok(Secret::new(format!("t{count}")))
+                }
+            };
+            let credential = Credential::bearer_from(source).await.unwrap();
+            let (_, service) = accepts("t2");
+            let service = with(credential, service);
+            let all: Vec<_> =
+                (0..32).map(|_| tokio::spawn(service.clone().oneshot(get()))).collect();
+            for (number, call) in all.into_iter().enumerate() {
+                if number % 5 == 0 {
+                    call.abort();
+                } else {
+                    assert_eq!(call.await.unwrap().unwrap().status(), 200);
+                }
+            }
+            assert_eq!(*asked.lock().unwrap(), 2);
+        }
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_happened_after_a_refresh_is_told_as_it_was() {
+    // A wait at the gate, a slow 401, a refresh at once.
+    let (_, service) = scripted(&[RetryAfter(429, "2"), Slow(401, secs(5))]);
+    let count = Arc::new(Mutex::new(0));
+    let source = move || {
+        *count.lock().unwrap() += 1;
+        let number = *count.lock().unwrap();
+        core::future::ready(Ok(Secret::new(format!("t{number}"))))
+    };
+    let credential = Credential::bearer_from(source).await.unwrap();
+    let service = with(credential, service);
+    let asked = tokio::spawn(service.clone().oneshot(get()));
+    tokio::task::yield_now().await;
+    asked.abort();
+    let response = service.oneshot(get()).await.unwrap();
+    assert_eq!(Attempts::of(&response).to_string(), "2 attempts: 401, 200");
+}

@@ -176,7 +176,7 @@ async fn a_service_that_fails_to_become_ready_is_the_answer_and_costs_no_token()
     let service = RetryLayer::new(policy(5).build().unwrap()).layer(service);
     let error = service.clone().oneshot(get()).await.map(drop).unwrap_err();
     assert_eq!(error.to_string(), "not ready");
-    assert_eq!(service.origin(get().uri()).tokens, Some(10));
+    assert_eq!(service.origin(&get()).tokens, Some(10));
 }
 
 #[tokio::test(start_paused = true)]
@@ -191,7 +191,7 @@ async fn a_service_that_never_becomes_ready_ends_at_the_deadline_and_costs_no_to
     let reason = StopReason::Deadline { wait: Duration::ZERO };
     assert_eq!(stopped.attempts().stop_reason(), Some(reason));
     assert_eq!((began.elapsed(), calls.lock().unwrap().len()), (secs(10), 1));
-    assert_eq!(service.origin(get().uri()).tokens, Some(10));
+    assert_eq!(service.origin(&get()).tokens, Some(10));
 }
 
 #[tokio::test(start_paused = true)]
@@ -209,7 +209,7 @@ async fn a_gate_that_closes_in_the_wait_ends_it_and_costs_no_token() {
     let stopped = *error.downcast_ref::<Stopped>().unwrap().attempts();
     assert!(matches!(stopped.stop_reason(), Some(StopReason::Closed { .. })), "{stopped}");
     assert_eq!((stopped.count(), calls.lock().unwrap().len()), (1, 4));
-    assert_eq!(service.origin(get().uri()).tokens, Some(10));
+    assert_eq!(service.origin(&get()).tokens, Some(10));
 }
 
 #[tokio::test(start_paused = true)]
@@ -224,4 +224,71 @@ async fn a_pause_that_would_pass_the_deadline_returns_the_answer_instead() {
     assert_eq!((response.status().as_u16(), calls.lock().unwrap().len()), (503, 2));
     let reason = Attempts::of(&response).stop_reason();
     assert_eq!(reason, Some(StopReason::Deadline { wait: secs(29) }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_stalls_leaves_time_for_the_next_attempt() {
+    for (deadline, second_after) in [(50, 25), (1000, 100)] {
+        let (_, calls, service) = service(0, true);
+        let none = Backoff::constant(Duration::ZERO);
+        let policy =
+            policy(2).backoff(none).deadline(Duration::from_millis(deadline)).build().unwrap();
+        let layer = RetryLayer::new(policy).cut_off();
+        layer.layer(service).oneshot(get()).await.unwrap();
+        assert_eq!(calls.lock().unwrap()[1], Duration::from_millis(second_after));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_of_empty_frames_ends_as_well() {
+    /// Always another frame of nothing.
+    struct Empties;
+    impl Body for Empties {
+        type Data = Bytes;
+        type Error = Infallible;
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Poll::Ready(Some(Ok(Frame::data(Bytes::new()))))
+        }
+    }
+    let service = service_fn(|_: Request<String>| async {
+        Ok::<_, BoxError>(Response::builder().status(503).body(Empties).unwrap())
+    });
+    let peek = crate::PeekLayer::new(core::num::NonZeroUsize::new(4096).unwrap()).layer(service);
+    let response =
+        RetryLayer::new(policy(3).build().unwrap()).layer(peek).oneshot(get()).await.unwrap();
+    assert_eq!(Attempts::of(&response).count(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_dropped_at_any_point_gives_its_token_back() {
+    // In its wait, in the attempt that follows, and in the wait after that.
+    for (after, attempts) in [(500, 1), (1500, 2), (2500, 2)] {
+        let (calls, service) = scripted(&[Status(503), Slow(503, secs(1)), Status(503)]);
+        let service = RetryLayer::new(policy(5).build().unwrap()).layer(service);
+        let call = service.clone().oneshot(get());
+        let _ = tokio::time::timeout(Duration::from_millis(after), call).await;
+        assert_eq!(calls.lock().unwrap().len(), attempts, "{after}");
+        // An attempt that was answered has cost its token.
+        let spent = u32::from(after == 2500);
+        assert_eq!(service.origin(&get()).tokens, Some(10 - spent), "{after}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_token_of_a_retry_comes_back_when_it_succeeds_after_a_refresh() {
+    let count = Arc::new(Mutex::new(0));
+    let source = move || {
+        *count.lock().unwrap() += 1;
+        let number = *count.lock().unwrap();
+        core::future::ready(Ok(crate::credential::Secret::new(format!("t{number}"))))
+    };
+    let credential = Credential::bearer_from(source).await.unwrap();
+    let (_, service) = scripted(&[Status(503), Status(401)]);
+    let layer = RetryLayer::new(policy(5).build().unwrap()).credential(credential);
+    let service = layer.layer(service);
+    assert_eq!(service.clone().oneshot(get()).await.unwrap().status(), 200);
+    assert_eq!(service.origin(&get()).tokens, Some(10));
 }

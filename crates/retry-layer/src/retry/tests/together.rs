@@ -48,7 +48,7 @@ async fn of_a_thousand_requests_none_is_sent_in_the_pause_and_they_leave_one_by_
     let expected: Vec<u128> = [0].into_iter().chain((0..1000).map(|n| 30_000 + 5 * n)).collect();
     assert_eq!(times, expected);
     tokio::time::sleep(Duration::from_millis(5)).await;
-    assert_eq!(service.origin(get().uri()).gate, Some(GateState::Open));
+    assert_eq!(service.origin(&get()).gate, Some(GateState::Open));
 }
 
 #[tokio::test(start_paused = true)]
@@ -112,7 +112,7 @@ async fn without_a_gate_each_waits_on_its_own() {
     tokio::task::yield_now().await;
     service.clone().oneshot(get()).await.unwrap();
     assert_eq!(times(&calls), [0, 0]);
-    assert_eq!(service.origin(get().uri()).gate, None);
+    assert_eq!(service.origin(&get()).gate, None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -174,7 +174,7 @@ async fn a_closed_gate_answers_at_once_and_lets_a_probe_through() {
         let _ = service.clone().oneshot(get()).await;
     }
     assert!(service.clone().oneshot(get()).await.is_err());
-    service.open(get().uri());
+    service.open(&get());
     assert_eq!(service.clone().oneshot(get()).await.unwrap().status(), 200);
 }
 
@@ -199,18 +199,18 @@ async fn each_token_that_is_earned_lets_one_waiting_retry_go() {
     let waiting: Vec<_> = (0..5).map(|_| request()).collect();
     tokio::time::sleep(Duration::from_millis(10)).await;
     // Five, and the one retry that the reserve allowed, which failed as well.
-    assert_eq!((calls.lock().unwrap().len(), service.origin(get().uri()).waiting), (6, 5));
+    assert_eq!((calls.lock().unwrap().len(), service.origin(&get()).waiting), (6, 5));
     for left in (0..5).rev() {
         // One success earns one token, which lets one go; that is a success, and lets the next.
         service.clone().oneshot(get()).await.unwrap();
         tokio::time::sleep(Duration::from_millis(1)).await;
-        let state = service.origin(get().uri());
+        let state = service.origin(&get());
         assert!(state.waiting <= left, "{state:?}");
     }
     for request in waiting {
         assert_eq!(request.await.unwrap().unwrap().status(), 200);
     }
-    assert_eq!(service.origin(get().uri()).waiting, 0);
+    assert_eq!(service.origin(&get()).waiting, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -224,7 +224,7 @@ async fn who_finds_the_line_full_gets_its_last_answer() {
     let waiting: Vec<_> = (0..2).map(|_| tokio::spawn(service.clone().oneshot(get()))).collect();
     // The first retry takes the token and fails; then both are in line.
     tokio::time::sleep(Duration::from_millis(250)).await;
-    assert_eq!(service.origin(get().uri()).waiting, 2);
+    assert_eq!(service.origin(&get()).waiting, 2);
     let response = service.clone().oneshot(get()).await.unwrap();
     assert_eq!(response.status(), 503);
     assert_eq!(Attempts::of(&response).stop_reason(), Some(StopReason::Budget));
@@ -239,12 +239,12 @@ async fn who_is_dropped_in_line_leaves_it_and_the_next_is_served() {
     let first = tokio::spawn(service.clone().oneshot(get()));
     let second = tokio::spawn(service.clone().oneshot(get()));
     tokio::time::sleep(Duration::from_millis(250)).await;
-    assert_eq!(service.origin(get().uri()).waiting, 2);
+    assert_eq!(service.origin(&get()).waiting, 2);
     first.abort();
     let _ = first.await;
-    assert_eq!(service.origin(get().uri()).waiting, 1);
+    assert_eq!(service.origin(&get()).waiting, 1);
     assert_eq!(second.await.unwrap().unwrap().status(), 200);
-    assert_eq!(service.origin(get().uri()).waiting, 0);
+    assert_eq!(service.origin(&get()).waiting, 0);
     assert!(calls.lock().unwrap().len() > 3);
 }
 
@@ -266,8 +266,126 @@ async fn one_who_sends_one_after_the_other_finishes_although_every_request_fails
 async fn each_origin_has_a_budget_of_its_own() {
     let (_, service) = scripted(&[Status(503), Status(503), Status(503)]);
     let service = RetryLayer::new(policy(3).build().unwrap()).layer(service);
-    let [one, two] = ["http://one.example/a", "http://two.example/a"].map(http::Uri::from_static);
-    let request = Request::get(one.clone()).body(String::new()).unwrap();
-    service.clone().oneshot(request).await.unwrap();
+    let to = |uri: &str| Request::get(uri).body(String::new()).unwrap();
+    let [one, two] = ["http://one.example/a", "http://two.example/a"].map(to);
+    service.clone().oneshot(to("http://one.example/b")).await.unwrap();
     assert_eq!((service.origin(&one).tokens, service.origin(&two).tokens), (Some(8), Some(10)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_ends_although_more_requests_come_than_leave_one_by_one() {
+    let (_, service) = scripted(&[RetryAfter(429, "1")]);
+    let service = RetryLayer::new(policy(5).build().unwrap()).layer(service);
+    let began = Instant::now();
+    let mut last = None;
+    for _ in 0..2500 {
+        last = Some(tokio::spawn(service.clone().oneshot(get())));
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    last.unwrap().await.unwrap().unwrap();
+    assert_eq!(began.elapsed(), secs(5), "500 a second, and nobody waits any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_give_up_leave_their_places_to_others() {
+    // Each needs the place of one that could not wait for it.
+    let (calls, service) = scripted(&[Status(429)]);
+    let policy = policy(1).deadline(secs(1)).build().unwrap();
+    let service = RetryLayer::new(policy).gate(crate::Gate::new().paced()).cut_off().layer(service);
+    let mut succeeded = 0;
+    for _ in 0..3000 {
+        succeeded += u32::from(service.clone().oneshot(get()).await.is_ok());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(succeeded > 1000, "{succeeded} of {} calls", calls.lock().unwrap().len());
+    assert_eq!(service.origin(&get()).gate, Some(GateState::Open));
+
+    let (_, service) = one_429("1");
+    let service = RetryLayer::new(self::policy(5).build().unwrap()).layer(service);
+    let _asked = tokio::spawn(service.clone().oneshot(get()));
+    tokio::task::yield_now().await;
+    let dropped: Vec<_> = (0..2000).map(|_| tokio::spawn(service.clone().oneshot(get()))).collect();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    for request in dropped {
+        request.abort();
+        let _ = request.await;
+    }
+    let began = Instant::now();
+    service.clone().oneshot(get()).await.unwrap();
+    assert_eq!(began.elapsed(), secs(1) + Duration::from_millis(4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_that_wait_in_one_task_are_both_woken() {
+    for is_one_task in [true, false] {
+        let began = Instant::now();
+        let (_, service) = scripted(&[Status(503), Status(503), Status(400)]);
+        let (policy, budget) = paced(2);
+        let service = RetryLayer::new(policy.build().unwrap()).budget(budget).layer(service);
+        // Each of them fails once, and a third request has spent the token.
+        let (one, two) = (service.clone().oneshot(get()), service.clone().oneshot(get()));
+        if is_one_task {
+            let _ = futures_util::future::join(one, two).await;
+        } else {
+            let (one, two) = (tokio::spawn(one), tokio::spawn(two));
+            let _ = futures_util::future::join(one, two).await;
+        }
+        assert_eq!(began.elapsed(), Duration::from_millis(1100), "{is_one_task}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gate_known_to_be_closed_returns_the_answer_at_once() {
+    let closes = NonZeroU32::new(1).unwrap();
+    let (_, service) = scripted(&[Slow(503, secs(1)), Status(403)]);
+    let service = RetryLayer::new(policy(5).build().unwrap()).closes_after(closes).layer(service);
+    let slow = tokio::spawn(service.clone().oneshot(get()));
+    tokio::task::yield_now().await;
+    let _ = service.clone().oneshot(get()).await.unwrap();
+    let began = Instant::now();
+    let response = slow.await.unwrap().unwrap();
+    assert_eq!((response.status().as_u16(), began.elapsed()), (503, secs(1)));
+    let attempts = Attempts::of(&response);
+    assert!(matches!(attempts.stop_reason(), Some(StopReason::Closed { .. })), "{attempts}");
+    assert_eq!(attempts.total_wait(), Duration::ZERO, "it did not wait");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_shared_is_found_by_the_callers_key_too() {
+    let closes = NonZeroU32::new(1).unwrap();
+    let (_, service) = scripted(&[Status(403)]);
+    let layer = RetryLayer::new(policy(5).build().unwrap()).closes_after(closes).scope_by(|_, _| 7);
+    let service = layer.layer(service);
+    let _ = service.clone().oneshot(get()).await;
+    assert!(matches!(service.origin(&get()).gate, Some(GateState::Closed { .. })));
+    service.open(&get());
+    assert_eq!(service.clone().oneshot(get()).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn a_clock_that_stands_still_hangs_nothing() {
+    struct AtOnce;
+    impl crate::timer::Timer for AtOnce {
+        type Instant = ();
+        type Sleep = core::future::Ready<()>;
+        fn now(&self) {}
+        fn since(&self, (): ()) -> Duration {
+            Duration::ZERO
+        }
+        fn sleep(&self, _: Duration) -> Self::Sleep {
+            core::future::ready(())
+        }
+    }
+    impl Clone for AtOnce {
+        fn clone(&self) -> Self {
+            Self
+        }
+    }
+    for script in [&[RetryAfter(429, "1")][..], &[Status(503); 12]] {
+        let budget = Budget::pace().with_reserve(1).unwrap();
+        let (calls, service) = scripted(script);
+        let layer = RetryLayer::with_timer(policy(20).build().unwrap(), AtOnce).budget(budget);
+        assert_eq!(layer.layer(service).oneshot(get()).await.unwrap().status(), 200);
+        assert_eq!(calls.lock().unwrap().len(), script.len() + 1);
+    }
 }

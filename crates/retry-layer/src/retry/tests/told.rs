@@ -110,6 +110,7 @@ async fn an_observer_hears_of_every_attempt_and_every_end() {
             "/ 2 attempts: 503 (waited 1 s), 200; an earlier attempt may have been applied",
             "1 content error Stop { reason: Permanent }",
             "/ 1 attempt: 404; a permanent error",
+            "1 network error Stop { reason: Cancelled }",
             "/ 1 attempt: no answer; cancelled by the caller",
         ]
     );
@@ -217,4 +218,60 @@ async fn a_wait_of_zero_makes_no_timer() {
     let layer = RetryLayer::with_timer(policy, NoSleep);
     assert_eq!(layer.layer(service).oneshot(get()).await.unwrap().status(), 200);
     assert_eq!(calls.lock().unwrap().len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_did_not_come_to_pass_is_not_told() {
+    let (_, service) = scripted(&[Status(503)]);
+    let layer = RetryLayer::new(policy(5).build().unwrap()).budget(Budget::strict());
+    let response = layer.layer(service).oneshot(get()).await.unwrap();
+    let attempts = Attempts::of(&response);
+    assert_eq!(attempts.to_string(), "1 attempt: 503; the retry budget is empty");
+    assert_eq!((attempts.total_wait(), attempts.elapsed()), (Duration::ZERO, Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_401_without_a_credential_is_a_refused_credential_on_whichever_attempt() {
+    for (script, attempts) in
+        [(&[401][..], 3), (&[401], 1), (&[503, 401], 2), (&[503, 503, 401], 3)]
+    {
+        let script: Vec<_> = script.iter().copied().map(Status).collect();
+        let layer = RetryLayer::new(policy(attempts).build().unwrap());
+        let response = layer.layer(scripted(&script).1).oneshot(get()).await.unwrap();
+        let reason = Attempts::of(&response).stop_reason();
+        assert_eq!(reason, Some(StopReason::CredentialRefused), "{attempts}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_promises_nothing_promises_an_inner_layer_nothing() {
+    let (seen, service) = failing(99, "idempotency-key");
+    let inner = RetryLayer::new(policy(3).build().unwrap()).layer(service);
+    let outer = RetryLayer::new(policy(3).build().unwrap()).idempotency_key(IdempotencyKey::new());
+    let _ = outer.layer(inner).oneshot(post()).await.unwrap();
+    assert_eq!(seen.lock().unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_goes_on_if_no_second_sending_follows() {
+    use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
+    type Upload = UnsyncBoxBody<Bytes, BoxError>;
+    let kept = Arc::new(Mutex::new(None));
+    let early = Arc::clone(&kept);
+    let service = service_fn(move |request: Request<Upload>| {
+        // It answers before it has read the body, and reads on.
+        *early.lock().unwrap() = Some(request.into_body());
+        core::future::ready(Ok::<_, BoxError>(
+            Response::builder().status(503).body(String::new()).unwrap(),
+        ))
+    });
+    let layer = RetryLayer::new(policy(3).build().unwrap())
+        .budget(Budget::strict())
+        .replay(crate::replay::Captured::new(100, Upload::new));
+    let body = Full::new(Bytes::from("whole")).map_err(|never| match never {}).boxed_unsync();
+    let response =
+        layer.layer(service).oneshot(Request::put("/").body(body).unwrap()).await.unwrap();
+    assert_eq!(Attempts::of(&response).stop_reason(), Some(StopReason::Budget));
+    let upload = kept.lock().unwrap().take().unwrap();
+    assert_eq!(upload.collect().await.unwrap().to_bytes(), "whole");
 }
