@@ -25,7 +25,8 @@ use bytes::Bytes;
 use clap::Parser;
 use http_body_util::Full;
 use pagination::{Checkpoint, Pages, Query, Report};
-use retry_layer::{CollectLayer, Collected, Event, Key, RetryLayer};
+use retry_layer::observe::on_attempt;
+use retry_layer::{CollectLayer, Collected, Key, RetryLayer};
 use retry_policy::Policy;
 use simulated_api::{Proof, Server, SimulatedApi};
 use tokio::signal::unix::{SignalKind, signal};
@@ -144,7 +145,7 @@ async fn export(
         .attempt_timeout(options.attempt_timeout)
         .observe({
             let say = Arc::clone(say);
-            move |event: &Event<'_>| say.attempt(event)
+            on_attempt(move |event| say.attempt(event))
         });
     if let Some(credential) = credential {
         retry = retry.credential(credential);

@@ -103,13 +103,29 @@ async fn a_body_that_is_cut_short_is_an_attempt_that_failed_only_inside_of_the_r
 #[tokio::test(start_paused = true)]
 async fn a_timeout_bounds_the_attempt_only_inside_of_the_retry() {
     let limit = Duration::from_millis(500);
-    let fails_twice = |number, _: &Request<String>| status(if number < 3 { 503 } else { 200 });
-    let (calls, service) = server(fails_twice);
+    // The first two hang.
+    let hangs_twice = || {
+        let (calls, service) = server(|_, _| status(200));
+        let count = Arc::clone(&calls);
+        let hangs = service_fn(move |request: Request<String>| {
+            let answer = service.clone().oneshot(request);
+            let count = Arc::clone(&count);
+            async move {
+                let answer = answer.await;
+                if *count.lock().unwrap() < 3 {
+                    std::future::pending::<()>().await;
+                }
+                answer
+            }
+        });
+        (calls, hangs)
+    };
+    let (calls, service) = hangs_twice();
     let right = ServiceBuilder::new().layer(retry()).timeout(limit).service(service);
     assert_eq!(right.oneshot(get()).await.unwrap().status(), 200);
     assert_eq!(*calls.lock().unwrap(), 3);
 
-    let (calls, service) = server(fails_twice);
+    let (calls, service) = hangs_twice();
     let wrong = ServiceBuilder::new().timeout(limit).layer(retry()).service(service);
     let error = wrong.oneshot(get()).await.unwrap_err();
     assert!(error.is::<tower::timeout::error::Elapsed>(), "no answer and no reason: {error}");
@@ -118,25 +134,37 @@ async fn a_timeout_bounds_the_attempt_only_inside_of_the_retry() {
 
 #[tokio::test(start_paused = true)]
 async fn a_rotated_key_reaches_the_next_attempt_only_inside_of_the_retry() {
-    let accepts_new = |_: u32, request: &Request<String>| {
-        status(if request.headers()["x-api-key"] == "new" { 200 } else { 401 })
-    };
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), "old").unwrap();
-    let key = Credential::api_key(Key::file(file.path())).unwrap();
-    std::fs::write(file.path(), "new").unwrap();
-    let (_, service) = server(accepts_new);
-    assert_eq!(retry().credential(key).layer(service).oneshot(get()).await.unwrap().status(), 200);
-
-    let (_, service) = server(accepts_new);
-    let wrong = ServiceBuilder::new()
-        .map_request(|mut request: Request<String>| {
-            request.headers_mut().insert("x-api-key", HeaderValue::from_static("old"));
-            request
-        })
-        .layer(retry())
-        .service(service);
-    assert_eq!(wrong.oneshot(get()).await.unwrap().status(), 401);
+    // The key is rotated while the first attempt fails.
+    for is_right in [true, false] {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "old").unwrap();
+        let path = file.path().to_owned();
+        let keys = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&keys);
+        let (_, service) = server(move |number, request| {
+            let key = request.headers()["x-api-key"].to_str().unwrap().to_owned();
+            seen.lock().unwrap().push(key.clone());
+            if number == 1 {
+                std::fs::write(&path, "new").unwrap();
+                return status(503);
+            }
+            status(if key == "new" { 200 } else { 401 })
+        });
+        let key = Credential::api_key(Key::file(file.path())).unwrap();
+        let answer = if is_right {
+            retry().credential(key).layer(service).oneshot(get()).await
+        } else {
+            let add_key = |mut request: Request<String>| {
+                request.headers_mut().insert("x-api-key", HeaderValue::from_static("old"));
+                request
+            };
+            let wrong = ServiceBuilder::new().map_request(add_key).layer(retry()).service(service);
+            wrong.oneshot(get()).await
+        };
+        let (status, sent) = if is_right { (200, 3) } else { (401, 2) };
+        assert_eq!(answer.unwrap().status(), status);
+        assert_eq!(*keys.lock().unwrap(), ["old", "old", "new"][..sent]);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -210,5 +238,43 @@ async fn attempts_of_a_retry_inside_of_a_retry_multiply_unless_they_see_each_oth
             if is_right { (inner.nested(), outer.attempt_header()) } else { (inner, outer) };
         let response = outer.layer(inner.layer(service)).oneshot(get()).await.unwrap();
         assert_eq!((response.status().as_u16(), *calls.lock().unwrap()), (503, sent));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redirect_is_followed_only_outside_of_the_retry() {
+    /// Follows a 303 by a GET, as RFC 9110 §15.4.4 says; nobody listens there.
+    fn follow<S>(
+        inner: S,
+    ) -> impl Service<Request<String>, Response = Response<Body>, Error = BoxError, Future: Send>
+    + Clone
+    + Send
+    where
+        S: Service<Request<String>, Response = Response<Body>, Error = BoxError, Future: Send>
+            + Clone
+            + Send
+            + 'static,
+    {
+        service_fn(move |request: Request<String>| {
+            let inner = inner.clone();
+            async move {
+                let answer = inner.oneshot(request).await?;
+                if answer.status() != 303 {
+                    return Ok(answer);
+                }
+                Err(std::io::Error::from(std::io::ErrorKind::ConnectionRefused).into())
+            }
+        })
+    }
+    let post = || Request::post("/").body(String::new()).unwrap();
+    for (is_right, processed) in [(true, 1), (false, 3)] {
+        let (calls, service) = server(|_, _| status(303));
+        let answer = if is_right {
+            follow(retry().layer(service)).oneshot(post()).await
+        } else {
+            retry().layer(follow(service)).oneshot(post()).await
+        };
+        assert!(answer.is_err());
+        assert_eq!(*calls.lock().unwrap(), processed, "how often it was processed");
     }
 }

@@ -12,7 +12,7 @@ use http_body_util::Full;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use retry_layer::delivery::{Deliver, KnownErrors};
+use retry_layer::delivery::{Deliver, KnownErrors, of_reqwest_without_redirects};
 use retry_layer::{BoxError, CollectLayer};
 use retry_policy::Delivery::{self, NotSent, Refused, Unknown};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -46,20 +46,22 @@ async fn delivery(which: Which, is_http2: bool, url: &str) -> Result<u16, Delive
         Which::Reqwest => {
             // It sends refused streams again by itself, on the same connection.
             let builder = reqwest::Client::builder().no_proxy().retry(reqwest::retry::never());
+            let builder = builder.redirect(reqwest::redirect::Policy::none());
             let builder = if is_http2 { builder.http2_prior_knowledge() } else { builder };
-            let answer = builder.build().unwrap().post(url).body("body").send().await;
-            match answer {
+            let sent = builder.build().unwrap().post(url).body("body").send().await;
+            let answer = match sent {
                 Ok(answer) => {
                     let status = answer.status().as_u16();
-                    answer.bytes().await.map(|_| status).map_err(|it| KnownErrors.delivery(&it))
+                    answer.bytes().await.map(|_| status)
                 }
-                Err(error) => {
-                    let read = KnownErrors.delivery(&error);
-                    let boxed: BoxError = error.into();
-                    assert_eq!(KnownErrors.delivery(&boxed), read);
-                    Err(read)
-                }
-            }
+                Err(error) => Err(error),
+            };
+            answer.map_err(|error| {
+                let read = of_reqwest_without_redirects(&error);
+                assert_eq!(KnownErrors.delivery(&error), Unknown, "it may be a redirect's");
+                assert_eq!(KnownErrors.delivery(&BoxError::from(error)), Unknown);
+                read
+            })
         }
     }
 }
@@ -260,4 +262,47 @@ async fn time_that_is_up_is_a_timeout_and_leaves_the_fate_unknown() {
     }
     let refused = client.post(Raw::nobody().await).send().await.unwrap_err();
     assert!(!KnownErrors.is_timeout(&refused));
+}
+
+#[tokio::test]
+async fn a_request_that_was_processed_and_redirected_to_nowhere_is_not_one_that_was_not_sent() {
+    let nowhere = Raw::nobody().await;
+    let server = Raw::serve(move |_, mut stream| {
+        let head = format!("HTTP/1.1 303 x\r\nlocation: {nowhere}\r\ncontent-length: 0\r\n\r\n");
+        async move {
+            read_head(&mut stream).await.unwrap();
+            write(&mut stream, &head).await;
+        }
+    })
+    .await;
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let error = client.post(server.url()).body("body").send().await.unwrap_err();
+    assert!(error.is_connect(), "reqwest's own word for it: {error:?}");
+    assert_eq!(KnownErrors.delivery(&error), Unknown);
+}
+
+#[tokio::test]
+async fn a_request_that_waits_for_a_connection_that_ends_was_not_sent() {
+    use hyper::client::conn::http1;
+    let server = Raw::serve(|_, stream| async move { drop(stream) }).await;
+    let stream = TcpStream::connect(server.url()[7..].trim_end_matches('/')).await.unwrap();
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let (mut sender, connection) = http1::handshake::<_, Full<Bytes>>(io).await.unwrap();
+    // The connection ends before it has looked into its queue.
+    let waiting = sender.send_request(request("/"));
+    drop(connection);
+    let error = waiting.await.unwrap_err();
+    assert!(error.is_canceled(), "{error:?}");
+    assert_eq!(KnownErrors.delivery(&error), NotSent);
+}
+
+#[tokio::test]
+async fn a_socket_that_never_connects_has_sent_nothing() {
+    let refused = TcpStream::connect(Raw::nobody().await[7..].trim_end_matches('/')).await;
+    assert_eq!(KnownErrors.delivery(&refused.unwrap_err()), NotSent);
+    // An address of another network, which no socket of this machine can have (RFC 5737).
+    let foreign = "192.0.2.1:0".parse().unwrap();
+    let unavailable = tokio::net::TcpSocket::new_v4().unwrap().bind(foreign).unwrap_err();
+    assert_eq!(unavailable.kind(), std::io::ErrorKind::AddrNotAvailable);
+    assert_eq!(KnownErrors.delivery(&unavailable), NotSent);
 }

@@ -4,12 +4,14 @@
 //! | --- | --- | --- |
 //! | hyper-util's legacy client: the connection could not be made | `hyper-util` | not sent |
 //! | hyper: the request never left its queue | `hyper` | not sent |
-//! | reqwest: the connection could not be made | `reqwest` | not sent |
+//! | reqwest: any, as it may be the error of a redirect; `of_reqwest_without_redirects` reads more | `reqwest` | unknown |
 //! | h2: a remote `REFUSED_STREAM`; a remote `GOAWAY` that ends above this stream | `h2` | refused |
 //! | `io`: connection refused, no such address | | not sent |
 //! | an answer longer than [`Collect`](crate::collect) may hold | | answered 413: ask for less |
 //! | the time was up: tower's `Elapsed`, tokio's, `io`'s, reqwest's | `tower`, `tokio`, `reqwest` | unknown, and a timeout |
 //! | anything else | | unknown |
+//!
+//! A layer that follows redirects belongs outside of the retry for the same reason.
 //!
 //! "Unknown" is the safe answer: such a request is only repeated if repeating does no harm. Each row is proven in
 //! `tests/clients` against a server that does the thing.
@@ -24,6 +26,9 @@ mod hyper_util;
 mod io;
 #[cfg(feature = "reqwest")]
 mod reqwest;
+
+#[cfg(feature = "reqwest")]
+pub use reqwest::of_reqwest_without_redirects;
 
 use core::any::Any;
 use std::error::Error;
@@ -94,12 +99,12 @@ pub struct KnownErrors;
 
 impl<E: 'static> Deliver<E> for KnownErrors {
     fn delivery(&self, error: &E) -> Delivery {
-        known(error).map_or(Delivery::Unknown, of_chain)
+        known(error).map_or(Delivery::Unknown, said)
     }
 
     fn is_timeout(&self, error: &E) -> bool {
         known(error).is_some_and(|error| {
-            of_chain(error) == Delivery::Unknown && chain(error).any(elapsed::is_timeout)
+            said(error) == Delivery::Unknown && chain(error).any(elapsed::is_timeout)
         })
     }
 
@@ -131,9 +136,9 @@ impl<E, F: Fn(&E) -> Delivery> Deliver<E> for OfFunction<F> {
 pub struct OfFunction<F>(pub(crate) F);
 
 /// What the first error of the chain says that says anything.
-fn of_chain(error: &Cause) -> Delivery {
-    let said = |error: &Cause| DELIVERIES.iter().find_map(|delivery| delivery(error));
-    chain(error).find_map(said).unwrap_or(Delivery::Unknown)
+fn said(error: &Cause) -> Delivery {
+    let says = |error: &Cause| DELIVERIES.iter().find_map(|delivery| delivery(error));
+    chain(error).find_map(says).unwrap_or(Delivery::Unknown)
 }
 
 fn of_collect(error: &Cause) -> Option<Delivery> {

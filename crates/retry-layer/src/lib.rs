@@ -52,10 +52,21 @@
 //! | `tower` | tower's `Elapsed` is a timeout |
 //! | `tracing` | a span for each request and each attempt, with OpenTelemetry's names |
 //!
+//! # What happened, and why
+//!
+//! [`Attempts::of`](policy::Attempts::of) a response tells of its attempts. An error is the service's own and tells
+//! nothing of them: put a [`Record`] into the request's extensions, which is filled in every case.
+//!
+//! # Spawning
+//!
+//! `tokio::spawn(service.oneshot(request))` needs no more than the service's future to be `Send`. Around a service
+//! whose type names a boxed error, as `BoxCloneService` does, an `async` block of the same does not compile
+//! (a limit of the compiler, as with tower's own layers): spawn the future itself.
+//!
 //! # Cancellation
 //!
 //! Dropping the future ends the attempt or the wait, gives up its place in every line, and gives the
-//! budget's token back if the retry was not sent yet. Nothing runs in the background.
+//! budget's token back. Nothing runs in the background.
 #![doc = include_str!("../DESIGN.md")]
 
 mod closure;
@@ -82,6 +93,7 @@ pub use observe::{Event, Observer};
 pub use peek::PeekLayer;
 pub use retry::{Retry, RetryLayer};
 pub use retry_policy as policy;
+pub use retry_policy::attempts::Record;
 pub use stack::Stack;
 
 /// An error of any kind, as tower has it.

@@ -1,5 +1,7 @@
 //! What all requests of an origin share: one budget, one line of waiting retries, one gate.
 //!
+//! The terms of a gate and its numbers are in [`gate`].
+//!
 //! Requests find theirs without a lock, in a list that only grows.
 //!
 //! # Numbers
@@ -8,7 +10,7 @@
 //! | --- | --- | --- |
 //! | origins with limits of their own | 64; all others share one | our choice: a client speaks to a handful |
 
-mod gate;
+pub mod gate;
 mod line;
 
 use std::sync::OnceLock;

@@ -5,7 +5,8 @@
 //!
 //! ```
 //! use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
-//! use retry_layer::{Event, Observer, RetryLayer, policy::{Attempts, Policy}};
+//! use std::sync::Arc;
+//! use retry_layer::{Event, Observer, RetryLayer, observe::on_attempt, policy::{Attempts, Policy}};
 //!
 //! #[derive(Default)]
 //! struct Counts { attempts: AtomicU32, requests: AtomicU32 }
@@ -15,10 +16,14 @@
 //!     fn end(&self, _: &http::Uri, _: &Attempts) { self.requests.fetch_add(1, Relaxed); }
 //! }
 //!
-//! let layer = RetryLayer::new(Policy::default()).observe(Counts::default());
+//! let counts = Arc::new(Counts::default());
+//! let layer = RetryLayer::new(Policy::default()).observe(Arc::clone(&counts));
+//! assert_eq!(counts.requests.load(Relaxed), 0);
 //! // A closure will do where only the attempts are of interest.
-//! let layer = layer.observe(|event: &Event<'_>| println!("{}", event.attempt));
+//! let layer = layer.observe(on_attempt(|event| println!("{}", event.attempt)));
 //! ```
+
+use std::sync::Arc;
 
 use http::Uri;
 use retry_policy::{Attempts, Class, Decision, Delivery};
@@ -27,7 +32,8 @@ use crate::limits::GateState;
 
 /// Hears what the layer does. Every function is called on the path of a request, so it must not block.
 pub trait Observer: Send + Sync {
-    /// An attempt has ended, or its request after it.
+    /// An attempt has ended. It is told of each once; why a wait after it ended the request stands in the
+    /// attempts of [`end`](Self::end).
     fn attempt(&self, event: &Event<'_>);
 
     /// A request has ended, in any way; being dropped is one.
@@ -41,13 +47,36 @@ pub trait Observer: Send + Sync {
     }
 }
 
-impl<F: Fn(&Event<'_>) + Send + Sync> Observer for F {
+impl<O: Observer + ?Sized> Observer for Arc<O> {
     fn attempt(&self, event: &Event<'_>) {
-        self(event);
+        (**self).attempt(event);
+    }
+
+    fn end(&self, uri: &Uri, attempts: &Attempts) {
+        (**self).end(uri, attempts);
+    }
+
+    fn gate(&self, uri: &Uri, state: GateState) {
+        (**self).gate(uri, state);
     }
 }
 
-/// One attempt, and what comes next. It is told once more if a wait ends the request after all.
+/// An observer of attempts alone.
+pub fn on_attempt<F: Fn(&Event<'_>) + Send + Sync>(attempt: F) -> OnAttempt<F> {
+    OnAttempt(attempt)
+}
+
+/// What [`on_attempt`] makes of a function.
+#[derive(Clone, Copy, Debug)]
+pub struct OnAttempt<F>(F);
+
+impl<F: Fn(&Event<'_>) + Send + Sync> Observer for OnAttempt<F> {
+    fn attempt(&self, event: &Event<'_>) {
+        (self.0)(event);
+    }
+}
+
+/// One attempt, and what comes next.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Event<'a> {

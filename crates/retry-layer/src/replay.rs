@@ -15,6 +15,10 @@ pub use captured::{Capture, Captured, Kept};
 /// Keeps what is needed to send a body again.
 ///
 /// The first attempt gets the body itself, undelayed. A body of which nothing is kept is sent once.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot send a body of type `{B}` again",
+    note = "choose another strategy of `retry_layer::replay` by `.replay(..)`"
+)]
 pub trait Replay<B> {
     /// What is kept of a body.
     type Kept;

@@ -1,6 +1,7 @@
 //! The layer, its service and its future.
 
 mod at;
+mod between;
 mod future;
 mod layer;
 mod life;

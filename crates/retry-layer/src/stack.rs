@@ -87,7 +87,8 @@ impl<T: Timer> Stack<With<CloneBody, AnswerOrStopped, KnownErrors, T>> {
 }
 
 impl<W: Strategies, C> Stack<W, C> {
-    /// Sends this credential with every attempt and takes a fresh one after a 401.
+    /// Sends this credential with every attempt and takes a fresh one after a 401. It goes to
+    /// [one origin](crate::credential) only.
     #[must_use]
     pub fn credential(self, credential: Credential) -> Self {
         Self { retry: self.retry.credential(credential), ..self }
@@ -105,9 +106,9 @@ impl<W: Strategies, C> Stack<W, C> {
         Self { retry: self.retry.budget(Budget::pace()), ..self }
     }
 
-    /// With the retry layer changed by this function.
+    /// With the retry layer changed by this function, which gets the one that was set up so far.
     #[must_use]
-    pub fn retry<W2: Strategies>(
+    pub fn with_retry<W2: Strategies>(
         self,
         change: impl FnOnce(RetryLayer<W>) -> RetryLayer<W2>,
     ) -> Stack<W2, C> {

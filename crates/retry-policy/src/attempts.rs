@@ -142,6 +142,7 @@ fn alloc_free_fraction(millis: u32) -> [Option<u32>; 3] {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt {
     delivery: Delivery,
+    timed_out: bool,
     class: Option<Class>,
     waited: Duration,
     source: Source,
@@ -152,6 +153,12 @@ impl Attempt {
     #[must_use]
     pub const fn delivery(&self) -> Delivery {
         self.delivery
+    }
+
+    /// Whether it was cut off because its time was up.
+    #[must_use]
+    pub const fn timed_out(&self) -> bool {
+        self.timed_out
     }
 
     /// The kind of failure it was; `None` for a success.
@@ -223,7 +230,8 @@ impl Attempts {
     pub(crate) fn push(&mut self, delivery: Delivery, class: Option<Class>, elapsed: Duration) {
         self.may_have_been_applied |= self.newest_may_have_been_applied;
         self.newest_may_have_been_applied = delivery.may_have_been_applied();
-        let attempt = Attempt { delivery, class, waited: Duration::ZERO, source: Source::Backoff };
+        let (waited, source) = (Duration::ZERO, Source::Backoff);
+        let attempt = Attempt { delivery, timed_out: false, class, waited, source };
         if let Some(free) = self.newest.iter_mut().find(|slot| slot.is_none()) {
             *free = Some(attempt);
         } else {
@@ -234,6 +242,12 @@ impl Attempts {
         }
         self.count = self.count.saturating_add(1);
         self.elapsed = elapsed;
+    }
+
+    pub(crate) fn newest_timed_out(&mut self) {
+        if let Some(last) = self.newest.iter_mut().rev().flatten().next() {
+            last.timed_out = true;
+        }
     }
 
     /// What the newest attempt means to its vendor: gRPC's failures are answers of 200.
@@ -344,6 +358,7 @@ impl fmt::Display for Attempts {
             match attempt.delivery {
                 Delivery::NotSent => f.write_str("not sent")?,
                 Delivery::Refused => f.write_str("refused")?,
+                Delivery::Unknown if attempt.timed_out => f.write_str("timed out")?,
                 Delivery::Unknown => f.write_str("no answer")?,
                 Delivery::Answered(status) => write!(f, "{status}")?,
             }
@@ -431,71 +446,4 @@ impl Record {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn tried(outcomes: &[(Delivery, u64, bool)]) -> Attempts {
-        let mut attempts = Attempts::NONE;
-        for &(delivery, wait_ms, asked) in outcomes {
-            attempts.push(delivery, Class::of(delivery), Duration::ZERO);
-            if wait_ms > 0 {
-                let source = if asked { Source::Header("retry-after") } else { Source::Backoff };
-                attempts.wait(Duration::from_millis(wait_ms), source);
-            }
-        }
-        attempts
-    }
-
-    #[test]
-    fn prints_every_attempt_and_every_wait() {
-        let attempts = tried(&[
-            (Delivery::Answered(503), 500, false),
-            (Delivery::Answered(429), 2000, true),
-            (Delivery::Answered(200), 0, false),
-        ]);
-        assert_eq!(
-            attempts.to_string(),
-            "3 attempts: 503 (waited 0.5 s), 429 (server asked for 2 s), 200; \
-             an earlier attempt may have been applied"
-        );
-        assert_eq!(attempts.total_wait(), Duration::from_millis(2500));
-    }
-
-    #[test]
-    fn a_late_success_can_look_like_a_failure() {
-        let answered = Delivery::Answered;
-        for (first, applied) in [
-            (Delivery::Unknown, true),
-            (answered(504), true),
-            (Delivery::NotSent, false),
-            (Delivery::Refused, false),
-            (answered(429), false),
-        ] {
-            let attempts = tried(&[(first, 1, false), (answered(404), 0, false)]);
-            assert_eq!(attempts.may_have_been_applied(), applied, "{first:?}");
-        }
-        let only_the_last = tried(&[(Delivery::Unknown, 0, false)]);
-        assert!(!only_the_last.may_have_been_applied());
-    }
-
-    #[test]
-    fn remembers_the_newest_eight_and_counts_all() {
-        let outcomes: Vec<_> = (500..510).map(|s| (Delivery::Answered(s), 1, false)).collect();
-        let attempts = tried(&outcomes);
-        assert_eq!(attempts.count(), 10);
-        let kept: Vec<_> = attempts.iter().map(Attempt::delivery).collect();
-        assert_eq!(kept, (502..510).map(Delivery::Answered).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn the_record_stays_small() {
-        assert!(size_of::<Attempts>() <= 450, "{}", size_of::<Attempts>());
-    }
-
-    #[test]
-    fn names_a_wait_in_seconds() {
-        for (millis, text) in [(0, "0 s"), (500, "0.5 s"), (90_000, "90 s"), (1025, "1.025 s")] {
-            assert_eq!(Seconds(Duration::from_millis(millis)).to_string(), text);
-        }
-    }
-}
+mod tests;

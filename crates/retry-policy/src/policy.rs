@@ -65,7 +65,8 @@ impl Policy {
         self.max_attempts
     }
 
-    /// The time that all attempts and waits of a request may take together.
+    /// The time that all attempts and waits of a request may take together. Who drives the run can only keep it
+    /// between attempts, unless it can cut them off.
     #[must_use]
     pub const fn deadline(&self) -> Option<Duration> {
         self.deadline
@@ -138,7 +139,8 @@ impl Builder {
         self
     }
 
-    /// The time that all attempts and waits of a request may take together.
+    /// The time that all attempts and waits of a request may take together. Who drives the run can only keep it
+    /// between attempts, unless it can cut them off.
     pub const fn deadline(mut self, deadline: Duration) -> Self {
         self.0.deadline = Some(deadline);
         self

@@ -195,6 +195,9 @@ impl Run {
         let elapsed = self.earlier.saturating_add(elapsed);
         self.attempts.push(outcome.delivery, outcome.class(), elapsed);
         self.attempts.newest_means(outcome.meaning());
+        if outcome.timed_out {
+            self.attempts.newest_timed_out();
+        }
         self.counted = self.counted.saturating_add(1);
         // RFC 9110 §15.5.20: another connection may help, once.
         if outcome.delivery == Delivery::Answered(421)
@@ -283,7 +286,9 @@ impl Run {
             _ => (wait.delay, Source::Backoff),
         };
         if after >= left {
-            return Err(StopReason::Deadline { wait: after });
+            // Once it has passed, no wait is to blame.
+            let wait = if left.is_zero() { Duration::ZERO } else { after };
+            return Err(StopReason::Deadline { wait });
         }
         self.step = wait.step.saturating_add(1);
         self.attempts.wait(after, source);

@@ -90,9 +90,10 @@ impl Key {
     pub(super) fn read(&self) -> Result<String, InvalidKey> {
         let text = match &self.0 {
             Place::Env(name) => std::env::var(name)
-                .map_err(|error| InvalidKey::Unreadable { cause: error.to_string() })?,
-            Place::File(path) => std::fs::read_to_string(path)
-                .map_err(|error| InvalidKey::Unreadable { cause: error.to_string() })?,
+                .map_err(|error| InvalidKey::Unreadable { cause: format!("{name}: {error}") })?,
+            Place::File(path) => std::fs::read_to_string(path).map_err(|error| {
+                InvalidKey::Unreadable { cause: format!("{}: {error}", path.display()) }
+            })?,
             Place::Fixed(key) => key.clone(),
         };
         let text = text.trim();
@@ -123,7 +124,7 @@ pub enum InvalidKey {
     NotAHeader,
     /// The file or variable could not be read.
     Unreadable {
-        /// The operating system's words.
+        /// Its name, and the operating system's words.
         cause: String,
     },
 }

@@ -1,10 +1,30 @@
-//! reqwest: a connection that could not be made.
+//! reqwest: what failed may not have been the request.
+//!
+//! It follows redirects by itself, ten by default. A POST that was processed and answered 303 ends with "the
+//! connection could not be made" if the next address is down, and nothing in the error says so. So its errors
+//! leave the fate unknown; a client that follows none is read by [`of_reqwest_without_redirects`].
 
 use reqwest::Error;
 use retry_policy::Delivery;
 
-use super::Cause;
+use super::{Cause, said};
 
 pub(super) fn delivery(error: &Cause) -> Option<Delivery> {
-    error.downcast_ref::<Error>()?.is_connect().then_some(Delivery::NotSent)
+    error.is::<Error>().then_some(Delivery::Unknown)
+}
+
+/// What the error of a client with `redirect::Policy::none()` means.
+///
+/// ```
+/// use retry_layer::delivery::of_reqwest_without_redirects;
+/// use retry_layer::{RetryLayer, policy::Policy};
+///
+/// let layer = RetryLayer::new(Policy::default()).delivery(of_reqwest_without_redirects);
+/// ```
+#[must_use]
+pub fn of_reqwest_without_redirects(error: &Error) -> Delivery {
+    if error.is_connect() {
+        return Delivery::NotSent;
+    }
+    std::error::Error::source(error).map_or(Delivery::Unknown, said)
 }

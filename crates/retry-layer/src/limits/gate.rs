@@ -22,15 +22,18 @@
 //! | paced rate, when throttled | halved, at most once a second | at least 1 in 2 s | the β of AIMD in TCP (RFC 5681); least: AWS's adaptive mode |
 //! | paced rate, each success | 0.1 requests a second more | until twice the rate that was too much | our choice: a tenth more each second |
 
+mod places;
+
 use core::num::NonZeroU32;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use core::time::Duration;
-use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use retry_policy::attempts::Closing;
 use retry_policy::hint::Hint;
 use retry_policy::{Class, Outcome, Profile};
+
+use places::{Shut, State};
 
 /// Our choice: 200 a second, above most published rate limits.
 const BETWEEN: Duration = Duration::from_millis(5);
@@ -65,38 +68,6 @@ pub(crate) struct OriginGate {
     refused: AtomicU32,
     unreachable: AtomicU32,
     state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    /// The first place that was not given to anybody.
-    next: Duration,
-    /// Places before it that were given up.
-    free: BTreeSet<Duration>,
-    paused_until: Duration,
-    /// The second in which requests are counted, their number, and that of the second before.
-    counted: (u64, u64, u64),
-    pace: Option<Pace>,
-    shut: Option<Shut>,
-}
-
-/// In requests per 1,000 s.
-#[derive(Clone, Copy, Debug)]
-struct Pace {
-    rate: u64,
-    /// The rate at which the server was asked too much.
-    too_much: u64,
-    cut_at: Duration,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Shut {
-    why: Closing,
-    probe_at: Duration,
-    probe_after: Duration,
-    /// When a request may look whether there is another credential.
-    look_at: Duration,
-    generation: Option<u64>,
 }
 
 /// A request's place behind a pause.
@@ -439,77 +410,6 @@ impl OriginGate {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    /// The wait for the ticket's place. It gets one if it needs one, and can wait for it.
-    fn place(
-        &mut self,
-        ticket: &mut Ticket,
-        between: Duration,
-        left: Option<Duration>,
-        now: Duration,
-    ) -> Entry {
-        // A place within a pause that came later is worth nothing.
-        let held = ticket.place.filter(|&at| at >= self.paused_until);
-        let earliest = self.paused_until.max(now);
-        let at = match held {
-            Some(at) => at,
-            // The pause is over, and nobody asks for a pace.
-            None if self.pace.is_none() && now >= self.paused_until => now,
-            None => {
-                self.free = self.free.split_off(&earliest);
-                self.free.first().copied().unwrap_or_else(|| self.next.max(earliest))
-            }
-        };
-        let wait = at.saturating_sub(now);
-        if left.is_some_and(|left| wait >= left) && !wait.is_zero() {
-            return Entry::Late(wait);
-        }
-        let is_place = self.pace.is_some() || now < self.paused_until;
-        if held.is_none() && is_place {
-            if !self.free.remove(&at) {
-                self.next = at.saturating_add(self.pace.map_or(between, Pace::between));
-            }
-            ticket.place = Some(at);
-        }
-        if wait.is_zero() { Entry::Go } else { Entry::Wait(wait) }
-    }
-
-    /// The server was asked too much: half as often from now on.
-    fn cut(&mut self, now: Duration) -> bool {
-        let before = match self.pace {
-            // It was asked before the last cut could show.
-            Some(pace) if now < pace.cut_at.max(self.paused_until).saturating_add(BETWEEN_CUTS) => {
-                return false;
-            }
-            Some(pace) => pace.rate,
-            None => {
-                let (second, sent, before) = self.counted;
-                let before = if now.as_secs() == second { before } else { 0 };
-                sent.max(before).saturating_mul(1000)
-            }
-        };
-        let rate = (before / 2).max(LEAST_RATE);
-        self.pace = Some(Pace { rate, too_much: before.max(LEAST_RATE), cut_at: now });
-        self.next = self.next.max(now);
-        true
-    }
-
-    fn count(&mut self, now: Duration) {
-        let now = now.as_secs();
-        self.counted = match self.counted {
-            (second, sent, before) if second == now => (now, sent.saturating_add(1), before),
-            (second, sent, _) if second.checked_add(1) == Some(now) => (now, 1, sent),
-            _ => (now, 1, 0),
-        };
-    }
-}
-
-impl Pace {
-    fn between(self) -> Duration {
-        Duration::from_nanos(1_000_000_000_000 / self.rate.max(1))
     }
 }
 

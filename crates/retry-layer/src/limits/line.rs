@@ -121,7 +121,9 @@ impl Line {
             wake.extend(keeper.map(|(&id, (_, waker))| (id, waker.clone())));
         }
         drop(state);
-        wake.into_iter().for_each(|(_, waker)| waker.wake());
+        for (_, waker) in wake {
+            waker.wake();
+        }
     }
 
     /// Gives a place up, and the token that it may have been handed.
@@ -175,7 +177,11 @@ impl Line {
 
 /// Wakes all of them but the one that is being polled, which may share its task with others.
 fn wake_all(wake: Vec<(u64, Waker)>, polled: u64) {
-    wake.into_iter().filter(|&(id, _)| id != polled).for_each(|(_, waker)| waker.wake());
+    for (id, waker) in wake {
+        if id != polled {
+            waker.wake();
+        }
+    }
 }
 
 #[cfg(test)]

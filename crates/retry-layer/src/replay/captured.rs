@@ -36,7 +36,8 @@ pub struct Captured<B> {
 }
 
 impl<B> Captured<B> {
-    /// Keeps up to `limit` bytes of data and trailers. `wrap` makes a body of the client's own type.
+    /// Keeps up to `limit` bytes of data and trailers. `wrap` makes a body of the client's own type, which has
+    /// to be a boxed one: it is to hold any.
     pub const fn new(limit: usize, wrap: fn(Capture<B>) -> B) -> Self {
         Self { limit, wrap }
     }

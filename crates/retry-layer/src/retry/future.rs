@@ -32,7 +32,7 @@ use super::service::Shared;
 use super::strategies::{Answer, Answered, Strategies};
 use crate::credential::Age;
 use crate::delivery::Deliver;
-use crate::limits::{Entry, Scope, Ticket, Turn};
+use crate::limits::{Entry, Scope, Ticket};
 use crate::replay::Replay;
 use crate::timer::Timer;
 use crate::trace::Spans;
@@ -223,7 +223,7 @@ where
         // Only now is a timer worth its price.
         let left = this.life.as_ref().and_then(|life| life.time_left(&at));
         match [shared.config.attempt_timeout, left].into_iter().flatten().min() {
-            Some(limit) => poll_sleep(this.sleep, shared, || limit, cx),
+            Some(limit) => poll_sleep(this.sleep, shared, limit, cx),
             None => Poll::Pending,
         }
     }
@@ -261,7 +261,7 @@ where
                 }
                 let limit = [shared.config.attempt_timeout, left].into_iter().flatten().min();
                 let Some(limit) = limit else { return Poll::Pending };
-                ready!(poll_sleep(this.sleep, shared, || limit, cx));
+                ready!(poll_sleep(this.sleep, shared, limit, cx));
                 life.leave_refresh(&at);
                 Poll::Ready(match life.time_left(&at) {
                     Some(left) if left.is_zero() => life.stop(&at, out_of_time),
@@ -273,60 +273,19 @@ where
                 let wait = life.wait_left(&at);
                 if !wait.is_zero() {
                     // A timer for no wait at all would wait for its next tick.
-                    ready!(poll_sleep(this.sleep, shared, || wait, cx));
+                    ready!(poll_sleep(this.sleep, shared, wait, cx));
                 }
                 Poll::Ready(life.waited(&at))
             }
-            Stage::Token => loop {
-                let left = life.time_left(&at);
-                if left.is_some_and(|left| left.is_zero()) {
-                    return Poll::Ready(life.stop(&at, StopReason::Budget));
-                }
-                let now = life.now(&at);
-                let wait = match life.ask_for_token(&at, cx) {
-                    Turn::Token(token) => return Poll::Ready(life.granted(&at, token)),
-                    Turn::Full => return Poll::Ready(life.stop(&at, StopReason::Budget)),
-                    Turn::Wait(wait) => wait,
-                };
-                let Some(wait) = wait.into_iter().chain(left).min() else { return Poll::Pending };
-                // The bucket may grant sooner or later than when it was asked last.
-                *this.sleep = None;
-                ready!(poll_sleep(this.sleep, shared, || wait, cx));
-                life.has_slept(now, wait);
-            },
+            Stage::Token => life.poll_token(&at, this.sleep, cx),
             Stage::Drain => {
                 if life.poll_drain(shared.config.drain.bytes, cx).is_pending() {
                     let limit = life.drain_time;
-                    ready!(poll_sleep(this.sleep, shared, || limit, cx));
+                    ready!(poll_sleep(this.sleep, shared, limit, cx));
                 }
                 Poll::Ready(life.drained())
             }
-            Stage::Gate => loop {
-                if is_late {
-                    return Poll::Ready(life.stop(&at, out_of_time));
-                }
-                let now = life.now(&at);
-                let (wait, reason) = match life.enter(&at, left) {
-                    Entry::Go => return Poll::Ready(life.passes(&at)),
-                    Entry::Look if shared.config.credential.is_some() => {
-                        life.looks = true;
-                        life.generation = at.generation();
-                        return Poll::Ready(Stage::Refresh);
-                    }
-                    Entry::Look => continue,
-                    Entry::Wait(wait) => (wait, None),
-                    Entry::Late(wait) => (wait, Some(StopReason::Deadline { wait })),
-                    Entry::Paused(wait) => (wait, Some(StopReason::Paused { wait })),
-                    Entry::Closed(why) => (Duration::ZERO, Some(StopReason::Closed { why })),
-                };
-                if let Some(reason) = reason {
-                    return Poll::Ready(life.stop(&at, reason));
-                }
-                life.had_to_wait = true;
-                ready!(poll_sleep(this.sleep, shared, || wait, cx));
-                *this.sleep = None;
-                life.has_slept(now, wait);
-            },
+            Stage::Gate => life.poll_gate(&at, this.sleep, left, cx),
             Stage::Ready => {
                 if is_late {
                     return Poll::Ready(life.stop(&at, out_of_time));
@@ -341,7 +300,7 @@ where
                     }
                     (Poll::Pending, None) => return Poll::Pending,
                     (Poll::Pending, Some(left)) => {
-                        ready!(poll_sleep(this.sleep, shared, || left, cx));
+                        ready!(poll_sleep(this.sleep, shared, left, cx));
                         return Poll::Ready(life.stop(&at, out_of_time));
                     }
                 }
@@ -382,15 +341,18 @@ where
     }
 }
 
+/// A wait under way.
+pub(super) type Sleep<W> = Pin<Box<<<W as Strategies>::Timer as Timer>::Sleep>>;
+
 /// Waits, by a timer that is made when it is first needed.
-fn poll_sleep<W: Strategies>(
-    sleep: &mut Option<Pin<Box<<W::Timer as Timer>::Sleep>>>,
+pub(super) fn poll_sleep<W: Strategies>(
+    sleep: &mut Option<Sleep<W>>,
     shared: &Shared<W>,
-    wait: impl FnOnce() -> Duration,
+    wait: Duration,
     cx: &mut Context<'_>,
 ) -> Poll<()> {
     let timer = shared.strategies.timer();
-    sleep.get_or_insert_with(|| Box::pin(timer.sleep(wait()))).as_mut().poll(cx)
+    sleep.get_or_insert_with(|| Box::pin(timer.sleep(wait))).as_mut().poll(cx)
 }
 
 impl<S, B, W> fmt::Debug for ResponseFuture<S, B, W>

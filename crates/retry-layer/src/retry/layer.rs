@@ -90,6 +90,8 @@ impl Config {
 #[cfg(feature = "tokio")]
 impl RetryLayer<With<CloneBody, LastAnswer, KnownErrors, TokioTimer>> {
     /// A layer with this policy, a budget that sheds, a gate, cloned bodies and tokio's timer.
+    ///
+    /// It looks at a deadline between attempts only; see [`cut_off`](RetryLayer::cut_off).
     #[must_use]
     pub fn new(policy: Policy) -> Self {
         Self::with_timer(policy, TokioTimer::new())
@@ -164,7 +166,8 @@ impl<W: Strategies> RetryLayer<W> {
         self.with(|config| config.scope_of = Some(Arc::new(scope)))
     }
 
-    /// Sends this credential with every attempt and takes a fresh one after a 401.
+    /// Sends this credential with every attempt and takes a fresh one after a 401. It goes to
+    /// [one origin](crate::credential) only.
     #[must_use]
     pub fn credential(self, credential: Credential) -> Self {
         self.with(|config| config.credential = Some(credential))
@@ -226,16 +229,18 @@ impl<R, A, D, T: Timer> RetryLayer<With<R, A, D, T>> {
         self.with(|config| config.attempt_timeout = Some(timeout)).cut_off()
     }
 
-    /// Answers a request that meets a pause at once with
-    /// [`StopReason::Paused`](retry_policy::StopReason::Paused), as [`cut_off`](Self::cut_off) does.
+    /// Ends a request that meets a pause at once, with
+    /// [`StopReason::Paused`](retry_policy::StopReason::Paused). The request that was asked to wait does wait. The
+    /// service's error must be able to hold it, as for [`cut_off`](Self::cut_off).
     #[must_use]
     pub fn fail_fast(self) -> RetryLayer<With<R, AnswerOrStopped, D, T>> {
         self.with(|config| config.fails_fast = true).cut_off()
     }
 
     /// Sends nothing more to an origin that refused so many requests in a row for their credential, or
-    /// says that it blocks this client. Requests end with
-    /// [`StopReason::Closed`](retry_policy::StopReason::Closed) then, as [`cut_off`](Self::cut_off) does.
+    /// says that it blocks this client, but for a probe [now and then](crate::limits::gate). Requests end with
+    /// [`StopReason::Closed`](retry_policy::StopReason::Closed). The service's error must be able to hold it, as for
+    /// [`cut_off`](Self::cut_off).
     #[must_use]
     pub fn closes_after(self, refused: NonZeroU32) -> RetryLayer<With<R, AnswerOrStopped, D, T>> {
         self.with(|config| config.closes_after = Some(refused)).cut_off()
@@ -248,7 +253,7 @@ impl<R, A, D, T: Timer> RetryLayer<With<R, A, D, T>> {
         RetryLayer::of(self.config, With { replay, answer, deliver, timer })
     }
 
-    /// Reads the service's errors by this function.
+    /// Reads the service's errors by this function. Inside of a [`Stack`](crate::Stack) they are boxed.
     #[must_use]
     pub fn delivery<F>(self, delivery: F) -> RetryLayer<With<R, A, OfFunction<F>, T>> {
         let With { replay, answer, timer, .. } = self.strategies;

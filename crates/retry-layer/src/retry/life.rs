@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use http::{Request, Response};
 use http_body::Body;
-use retry_policy::attempts::{Attempt, Record};
+use retry_policy::attempts::Record;
 use retry_policy::budget::{Token, WhenEmpty};
 use retry_policy::{Attempts, Class, Decision, Delivery, Outcome, Run, StopReason};
 use tower_service::Service;
@@ -16,7 +16,7 @@ use super::future::Stage;
 use super::strategies::{Answer, Answered, Strategies};
 use crate::credential::{Credential, Passenger};
 use crate::delivery::Deliver;
-use crate::limits::{Entry, Place, Ticket, Turn};
+use crate::limits::{Entry, Place, Ticket};
 use crate::observe::Event;
 use crate::replay::Replay;
 use crate::trace::Spans;
@@ -29,46 +29,44 @@ where
     W::Replay: Replay<B>,
 {
     /// Nothing but the first attempt is known before its end: it begins then, unless it is followed.
-    run: Option<Box<Run>>,
+    pub(super) run: Option<Box<Run>>,
     /// Not ready, except between the stage that makes it so and the call.
     pub(super) service: Option<S>,
     pub(super) head: Option<Request<()>>,
     /// Somebody wants to hear of it, however it ends: its head is kept.
-    is_watched: bool,
-    kept: Option<<W::Replay as Replay<B>>::Kept>,
+    pub(super) is_watched: bool,
+    pub(super) kept: Option<<W::Replay as Replay<B>>::Kept>,
     pub(super) next_body: Option<B>,
     pub(super) generation: Option<u64>,
     /// What was refused, until a fresh credential is there.
-    refusal: Option<Outcome>,
+    pub(super) refusal: Option<Outcome>,
     /// Whether it looks for another credential because the gate is closed.
     pub(super) looks: bool,
     /// The last answer, until another attempt is certain.
     pub(super) answer: Option<Result<S::Response, S::Error>>,
-    discarded: Option<Pin<Box<<S::Response as Answered>::Body>>>,
-    discarded_bytes: usize,
+    pub(super) discarded: Option<Pin<Box<<S::Response as Answered>::Body>>>,
+    pub(super) discarded_bytes: usize,
     pub(super) drain_time: Duration,
     /// The token of a retry that was not sent yet, and of the one that was.
-    permit: Option<Token>,
-    token: Option<Token>,
+    pub(super) permit: Option<Token>,
+    pub(super) token: Option<Token>,
     pub(super) place: Option<Place>,
     pub(super) ticket: Ticket,
     /// At the gate.
     pub(super) had_to_wait: bool,
     pub(super) passenger: Option<Passenger>,
-    wait: Wait,
+    pub(super) wait: Wait,
     /// It is at least so late: a timer has said so.
-    floor: Duration,
-    /// Whether the answer goes back after the wait, because the caller asks for less.
-    gives_back: bool,
+    pub(super) floor: Duration,
     pub(super) spans: Spans,
 }
 
 /// The wait that was decided, and when.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Wait {
-    after: Duration,
-    decided: Duration,
-    is_over: bool,
+    pub(super) after: Duration,
+    pub(super) decided: Duration,
+    pub(super) is_over: bool,
 }
 
 impl<S, B, W> Life<S, B, W>
@@ -114,7 +112,6 @@ where
             passenger: None,
             wait: Wait { after: Duration::ZERO, decided: Duration::ZERO, is_over: false },
             floor: Duration::ZERO,
-            gives_back: false,
             spans,
         }
     }
@@ -135,12 +132,12 @@ where
         run.time_left(at.elapsed())
     }
 
-    fn attempts(&self) -> Option<&Attempts> {
+    pub(super) fn attempts(&self) -> Option<&Attempts> {
         self.run.as_ref().map(|run| run.attempts())
     }
 
     /// How many attempts have ended.
-    fn count(&self) -> u32 {
+    pub(super) fn count(&self) -> u32 {
         self.attempts().map_or(0, Attempts::count)
     }
 
@@ -339,7 +336,6 @@ where
             }
             Decision::Shrink { after, .. } => {
                 self.wait = Wait { after, decided: elapsed, is_over: false };
-                self.gives_back = true;
                 Stage::Wait
             }
             _ => Stage::Done,
@@ -347,7 +343,7 @@ where
     }
 
     /// Says what an attempt's end means for all requests of the origin.
-    fn share(&mut self, at: &At<'_, W>, outcome: &Outcome) {
+    pub(super) fn share(&mut self, at: &At<'_, W>, outcome: &Outcome) {
         let policy = self.run(at).policy();
         let (profile, ceiling) = (policy.profile(), policy.longest_hint());
         at.share(outcome, profile, ceiling, self.generation, self.uri());
@@ -396,7 +392,7 @@ where
     }
 
     /// The body once more, now that it will be sent: whether it can be had.
-    fn prepare(&mut self, at: &At<'_, W>) -> bool {
+    pub(super) fn prepare(&mut self, at: &At<'_, W>) -> bool {
         let replay = at.shared.strategies.replay();
         if self.next_body.is_none() {
             self.next_body = self.kept.as_mut().and_then(|kept| replay.again(kept));
@@ -423,163 +419,5 @@ where
             }
             _ => decision,
         }
-    }
-
-    /// The credential is fresh, or there is no other.
-    pub(super) fn refreshed(&mut self, at: &At<'_, W>, is_fresh: bool) -> Stage {
-        let looked = core::mem::take(&mut self.looks);
-        if self.count() == 0 {
-            // The old one is still good, or the server says what it thinks of it.
-            if is_fresh || !looked {
-                self.run(at).has_refreshed();
-            }
-            return Stage::Gate;
-        }
-        if looked {
-            return Stage::Gate;
-        }
-        let refusal = self.refusal.take();
-        if is_fresh {
-            return self.go_again(at);
-        }
-        if let Some(refusal) = refusal {
-            self.share(at, &refusal);
-        }
-        self.stop(at, StopReason::CredentialRefused)
-    }
-
-    /// Another attempt is certain, if the body can be had once more.
-    fn go_again(&mut self, at: &At<'_, W>) -> Stage {
-        if self.prepare(at) { self.discard(at) } else { self.stop(at, StopReason::BodyNotKept) }
-    }
-
-    /// May it pass the gate?
-    pub(super) fn enter(&mut self, at: &At<'_, W>, left: Option<Duration>) -> Entry {
-        at.enter(&mut self.ticket, left, self.floor)
-    }
-
-    /// A timer says that so much time has passed since `now`.
-    pub(super) fn has_slept(&mut self, now: Duration, wait: Duration) {
-        self.floor = self.floor.max(now.saturating_add(wait));
-    }
-
-    pub(super) fn now(&self, at: &At<'_, W>) -> Duration {
-        at.now().max(self.floor)
-    }
-
-    /// Asks for a token; how long to wait until the next look.
-    pub(super) fn ask_for_token(&mut self, at: &At<'_, W>, cx: &Context<'_>) -> Turn {
-        let (now, class) = (self.now(at), self.newest_class());
-        let budget = at.limits.budget.as_ref().expect("a token of a budget");
-        let had_to_wait = self.place.is_some();
-        let turn = at.limits.line.ask(&mut self.place, budget, class, now, cx);
-        if had_to_wait && matches!(turn, Turn::Token(_)) {
-            self.waited_more(at);
-        }
-        match turn {
-            Turn::Wait(until) => Turn::Wait(until.map(|until| until.saturating_sub(now))),
-            turn => turn,
-        }
-    }
-
-    /// Adds what was waited beyond the decided wait.
-    fn waited_more(&mut self, at: &At<'_, W>) {
-        let more = at.elapsed().saturating_sub(self.wait.decided).saturating_sub(self.wait.after);
-        self.run(at).waited_longer(more);
-        self.wait.after = self.wait.after.saturating_add(more);
-    }
-
-    /// It may pass the gate.
-    pub(super) fn passes(&mut self, at: &At<'_, W>) -> Stage {
-        if self.had_to_wait && self.count() > 0 {
-            self.waited_more(at);
-        }
-        Stage::Ready
-    }
-
-    /// Whether a token is still to be had before the next attempt.
-    fn needs_token(&self, at: &At<'_, W>) -> bool {
-        at.limits.budget.is_some() && self.permit.is_none()
-    }
-
-    /// The class of the failure that a retry answers.
-    fn newest_class(&self) -> Class {
-        let last = self.attempts().and_then(|attempts| attempts.iter().last());
-        last.and_then(Attempt::class).unwrap_or(Class::Server)
-    }
-
-    /// What is left of the decided wait.
-    pub(super) fn wait_left(&self, at: &At<'_, W>) -> Duration {
-        if self.wait.after.is_zero() {
-            return Duration::ZERO;
-        }
-        let elapsed = at.elapsed();
-        self.wait.after.saturating_sub(elapsed.saturating_sub(self.wait.decided))
-    }
-
-    /// The wait is over.
-    pub(super) fn waited(&mut self, at: &At<'_, W>) -> Stage {
-        self.wait.is_over = true;
-        if self.needs_token(at) { Stage::Token } else { self.goes_on() }
-    }
-
-    /// The token for the next attempt is there, after another wait.
-    pub(super) fn granted(&mut self, at: &At<'_, W>, token: Token) -> Stage {
-        self.permit = Some(token);
-        if self.gives_back { self.goes_on() } else { self.go_again(at) }
-    }
-
-    fn goes_on(&mut self) -> Stage {
-        if self.gives_back {
-            self.permit = None; // The smaller request is the retry that was paid for.
-            return Stage::Done;
-        }
-        Stage::Gate
-    }
-
-    /// Another attempt is certain: what the answer holds, a connection perhaps, is let go.
-    pub(super) fn discard(&mut self, at: &At<'_, W>) -> Stage {
-        if let Some(Ok(response)) = self.answer.take() {
-            let body = response.into_body();
-            // What is known to be too long, or to be over, is not looked at.
-            let limit = at.shared.config.drain.bytes as u64;
-            if !body.is_end_stream() && body.size_hint().lower() <= limit {
-                self.discarded = Some(Box::pin(body));
-                self.discarded_bytes = 0;
-                self.drain_time = self.time_to_drain(at);
-                return Stage::Drain;
-            }
-        }
-        self.drained()
-    }
-
-    /// The limit, and never so long that no time is left for the attempt.
-    fn time_to_drain(&self, at: &At<'_, W>) -> Duration {
-        let limit = at.shared.config.drain.time;
-        let wait = if self.wait.is_over { Duration::ZERO } else { self.wait.after };
-        match self.time_left(at) {
-            None => limit,
-            Some(left) => limit.min(wait.max(left.saturating_sub(wait) / 2)),
-        }
-    }
-
-    /// What was discarded is gone.
-    pub(super) fn drained(&mut self) -> Stage {
-        self.discarded = None;
-        if self.wait.is_over { Stage::Gate } else { Stage::Wait }
-    }
-
-    /// Reads the discarded answer to its end, or to the limit.
-    pub(super) fn poll_drain(&mut self, limit: usize, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(body) = &mut self.discarded else { return Poll::Ready(()) };
-        while let Some(Ok(frame)) = core::task::ready!(body.as_mut().poll_frame(cx)) {
-            // A frame of nothing counts as well: they would never end.
-            let read = frame.data_ref().map_or(0, bytes::Buf::remaining).max(1);
-            self.discarded_bytes = self.discarded_bytes.saturating_add(read);
-            if self.discarded_bytes > limit {
-                break;
-            }
-        }
-        Poll::Ready(())
     }
 }

@@ -52,6 +52,10 @@ impl<R, A, D, T: Timer> Strategies for With<R, A, D, T> {
 }
 
 /// Whether an attempt may be cut off, and what is answered then.
+#[diagnostic::on_unimplemented(
+    message = "an error of type `{E}` cannot hold a `Stopped`",
+    note = "timeouts and closed gates need one that can: a boxed error below the layer, as `CollectLayer` has"
+)]
 pub trait Answer<E> {
     /// Whether a request may end although the service has not answered it.
     const MAY_STOP: bool;

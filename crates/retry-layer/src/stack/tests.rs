@@ -50,7 +50,7 @@ async fn an_attempt_ends_after_thirty_seconds_or_what_the_profile_says() {
         (profile::IXON, profile::IXON.attempt_timeout().unwrap().as_secs()),
     ] {
         let (calls, client) = client(200, "");
-        let api = Stack::new(profile).retry(|retry| retry.draws(|| 0)).around(client);
+        let api = Stack::new(profile).with_retry(|retry| retry.draws(|| 0)).around(client);
         let began = Instant::now();
         let mut call = Box::pin(api.oneshot(get()));
         let _ = tokio::time::timeout(
@@ -91,7 +91,7 @@ async fn a_job_waits_for_its_tokens_where_others_give_up() {
         };
         let many = 12.try_into().unwrap();
         let policy = Policy::of(profile::DEFAULT).max_attempts(many).build().unwrap();
-        let api = stack.policy(policy).retry(|retry| retry.draws(|| 0)).around(client);
+        let api = stack.policy(policy).with_retry(|retry| retry.draws(|| 0)).around(client);
         let response = api.oneshot(get()).await.unwrap();
         let said = Attempts::of(&response);
         assert_eq!((said.count(), *calls.lock().unwrap()), (attempts, attempts), "{said}");

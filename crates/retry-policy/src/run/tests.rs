@@ -101,7 +101,9 @@ fn no_wait_is_begun_that_would_pass_the_deadline() {
     for (at, decision) in [
         (269, retry(30, false)),
         (270, stop(StopReason::Deadline { wait: secs(30) })),
-        (999, stop(StopReason::Deadline { wait: secs(30) })),
+        (299, stop(StopReason::Deadline { wait: secs(30) })),
+        (300, stop(StopReason::Deadline { wait: Duration::ZERO })),
+        (999, stop(StopReason::Deadline { wait: Duration::ZERO })),
     ] {
         assert_eq!(play(rising(5, 30), Safety::Idempotent, &[(down, at)]), [decision], "{at}");
     }
@@ -266,4 +268,25 @@ fn a_credential_made_fresh_before_the_first_attempt_is_not_made_fresh_again() {
     run.has_refreshed();
     let decision = run.after(&Outcome::new(Delivery::Answered(401)), Duration::ZERO, 0);
     assert_eq!(decision, Decision::Stop { reason: StopReason::CredentialRefused });
+}
+
+#[test]
+fn a_timeout_is_called_one() {
+    let mut run = Run::new(rising(2, 1), Safety::Idempotent);
+    let _ = run.after(&Outcome::timed_out(), Duration::ZERO, 0);
+    let _ = run.after(&Outcome::new(Delivery::Unknown), Duration::ZERO, 0);
+    assert_eq!(
+        run.attempts().to_string(),
+        "2 attempts: timed out (waited 1 s), no answer; all attempts are used; \
+         an earlier attempt may have been applied"
+    );
+}
+
+#[test]
+fn a_wait_that_is_refused_was_not_waited() {
+    let mut run = Run::new(rising(3, 1), Safety::Idempotent);
+    let _ = run.after(&Outcome::new(Delivery::Answered(503)), secs(2), 0);
+    let _ = run.refuse(StopReason::Budget);
+    assert_eq!(run.attempts().to_string(), "1 attempt: 503; the retry budget is empty");
+    assert_eq!((run.attempts().total_wait(), run.attempts().elapsed()), (Duration::ZERO, secs(2)));
 }

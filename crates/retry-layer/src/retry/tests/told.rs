@@ -81,7 +81,7 @@ async fn attempts_are_numbered_and_an_inner_layer_leaves_the_repeating_to_the_ou
 #[derive(Default)]
 struct Heard(Mutex<Vec<String>>);
 
-impl Observer for Arc<Heard> {
+impl Observer for Heard {
     fn attempt(&self, event: &Event<'_>) {
         let class = event.class.map_or("success", retry_policy::Class::name);
         let text = format!("{} {class} {:?}", event.attempt, event.decision);
