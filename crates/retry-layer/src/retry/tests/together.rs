@@ -386,3 +386,44 @@ async fn a_clock_that_stands_still_hangs_nothing() {
         assert_eq!(calls.lock().unwrap().len(), script.len() + 1);
     }
 }
+
+#[test]
+fn threads_that_wait_for_tokens_all_get_theirs() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.worker_threads(4).enable_time().build().unwrap().block_on(async {
+        for _ in 0..20 {
+            // Every third call fails, and each success pays for one retry.
+            let calls = Arc::new(std::sync::atomic::AtomicU32::new(0));
+            let service = service_fn(move |_: Request<String>| {
+                let number = calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                let status = if number % 3 == 0 { 503 } else { 200 };
+                async move {
+                    tokio::task::yield_now().await;
+                    let answer = Response::builder().status(status).body(String::new());
+                    Ok::<_, Infallible>(answer.unwrap())
+                }
+            });
+            let policy = policy(1000).backoff(Backoff::constant(Duration::ZERO)).build().unwrap();
+            let all = Ratio::percent(100).unwrap();
+            let budget = Budget::pace().with_reserve(1).unwrap().with_ratio(all);
+            let service = RetryLayer::new(policy).budget(budget).layer(service);
+            let mut requests = tokio::task::JoinSet::new();
+            for number in 0..64 {
+                let service = service.clone();
+                requests.spawn(async move {
+                    // Some give up, wherever they are then.
+                    let call = service.oneshot(get());
+                    let patience = if number % 7 == 0 { Duration::ZERO } else { secs(60) };
+                    tokio::time::timeout(patience, call).await.map_err(|_| number % 7 == 0)
+                });
+            }
+            while let Some(ended) = requests.join_next().await {
+                match ended.unwrap() {
+                    Ok(answer) => assert_eq!(answer.unwrap().status(), 200),
+                    Err(was_impatient) => assert!(was_impatient, "it was never woken"),
+                }
+            }
+            assert_eq!(service.origin(&get()).waiting, 0);
+        }
+    });
+}
