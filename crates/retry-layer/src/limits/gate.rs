@@ -1,14 +1,15 @@
 //! One gate for all requests of an origin: when the server asks one of them to wait, all wait.
 //!
 //! ```text
-//!          429 with a wait                    the last place is taken
-//!  open ───────────────────▶ paused ─▶ leaving, one by one ─────────▶ open
+//!          429 with a wait           the pause is over
+//!  open ───────────────────▶ paused ────────────────────▶ open: those who waited leave one by one
 //!    │ so many refused, or blocked
 //!    └───────────▶ closed ◀──▶ one probe ───── a success ───────────▶ open
 //! ```
 //!
 //! A request that meets a pause gets a place after it, so that those who waited leave one by one
-//! and not all at once. With pacing the same places are given out at a rate, until the answers are good
+//! and not all at once; who comes later need not wait for them. A place that is given up goes to the next
+//! who needs one. With pacing the same places are given out at a rate, until the answers are good
 //! again.
 //!
 //! # Numbers
@@ -18,6 +19,7 @@
 //! | between two that leave | 5 ms | | our choice: 200 a second, above most published rate limits |
 //! | a closed gate probes | after 5 minutes, then 10, 20, 40, 60 | | our choice: well below what looks like an attack |
 //! | refused in a row until it closes | never; 10 in a [`Stack`](crate::Stack) | at least 1 | our choice |
+//! | a closed gate lets one look for another credential | every 10 s, if a request comes | | our choice |
 //! | chronic | 10 network failures in a row | | our choice |
 //! | paced rate, when throttled | halved, at most once a second | at least 1 in 2 s | the β of AIMD in TCP (RFC 5681); least: AWS's adaptive mode |
 //! | paced rate, each success | 0.1 requests a second more | until twice the rate that was too much | our choice: a tenth more each second |
@@ -43,7 +45,7 @@ const PROBES: [Duration; 2] = [Duration::from_secs(300), Duration::from_secs(360
 const CHRONIC: u32 = 10;
 /// Rates are kept in requests per 1,000 s. AWS's adaptive mode goes no lower than one in two seconds.
 const LEAST_RATE: u64 = 500;
-/// Our choice: at 1 request a second a tenth more each second.
+/// Our choice: a tenth more each second, at any rate.
 const RATE_STEP: u64 = 100;
 /// Our choice: a key's file may be read so often while the gate is closed.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(10);
