@@ -19,6 +19,7 @@ impl Rules {
         let mut seconds = Field::Absent;
         let mut millis = Field::Absent;
         let mut pushback = Field::Absent;
+        let mut has_rate_limit = false;
         // One pass, because most answers have none of these headers.
         for (name, value) in headers {
             let value = value.as_bytes();
@@ -34,6 +35,7 @@ impl Rules {
                 "x-amz-retry-after" => {
                     self.add(&mut millis, self.millis(value), "x-amz-retry-after");
                 }
+                "ratelimit" => has_rate_limit = true,
                 PUSHBACK => {
                     let is_second = !matches!(pushback, Field::Absent);
                     let is_strict = self.pushback == Pushback::Strict;
@@ -58,7 +60,10 @@ impl Rules {
             Units::SecondsFirst => seconds.or(millis).or(pushback),
         };
         explicit
-            .or_else(|| Some((rate_limit::wait(headers)?, "ratelimit")))
+            .or_else(|| {
+                let wait = if has_rate_limit { rate_limit::wait(headers) } else { None };
+                Some((wait?, "ratelimit"))
+            })
             .or_else(|| self.own_reset(headers, now))
             .map_or(Hint::None, |(after, source)| Hint::Wait { after, source })
     }
