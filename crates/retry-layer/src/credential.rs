@@ -268,6 +268,13 @@ impl Credential {
         self.0.flight.leave(passenger);
     }
 
+    /// Its source takes longer than anybody waits: it is left alone for a while, as one that fails.
+    pub(crate) fn is_slow(&self) {
+        if !self.0.flight.is_under_way() {
+            self.store(Err("no answer in time".into()));
+        }
+    }
+
     fn store(&self, secret: Result<Secret, BoxError>) {
         let now = self.0.clock.as_ref().map_or(Duration::ZERO, |clock| clock());
         let fresh = secret.and_then(|secret| Ok(Current::new(&secret, self.0.scheme, now)?));

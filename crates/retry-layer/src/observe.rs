@@ -41,7 +41,7 @@ pub trait Observer: Send + Sync {
         let _ = (uri, attempts);
     }
 
-    /// Something has changed for all requests of this one's origin.
+    /// This request's answer has changed something for all requests of its origin.
     fn gate(&self, uri: &Uri, state: GateState) {
         let _ = (uri, state);
     }

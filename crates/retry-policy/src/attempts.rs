@@ -196,6 +196,8 @@ pub struct Attempts {
     newest: [Option<Attempt>; REMEMBERED],
     total_wait: Duration,
     last_wait: Duration,
+    /// The one before, while the last has not begun.
+    wait_before: Duration,
     elapsed: Duration,
     may_have_been_applied: bool,
     newest_may_have_been_applied: bool,
@@ -209,6 +211,7 @@ impl Attempts {
         newest: [None; REMEMBERED],
         total_wait: Duration::ZERO,
         last_wait: Duration::ZERO,
+        wait_before: Duration::ZERO,
         elapsed: Duration::ZERO,
         may_have_been_applied: false,
         newest_may_have_been_applied: false,
@@ -262,7 +265,7 @@ impl Attempts {
             last.waited = wait;
             last.source = source;
         }
-        self.last_wait = wait;
+        self.wait_before = core::mem::replace(&mut self.last_wait, wait);
         self.total_wait = self.total_wait.saturating_add(wait);
         self.elapsed = self.elapsed.saturating_add(wait);
     }
@@ -281,9 +284,12 @@ impl Attempts {
     pub(crate) fn unwait(&mut self) {
         if let Some(last) = self.newest.iter_mut().rev().flatten().next() {
             let waited = core::mem::take(&mut last.waited);
+            if waited.is_zero() {
+                return;
+            }
             self.total_wait = self.total_wait.saturating_sub(waited);
             self.elapsed = self.elapsed.saturating_sub(waited);
-            self.last_wait = Duration::ZERO;
+            self.last_wait = self.wait_before;
         }
     }
 

@@ -35,7 +35,7 @@ use retry_policy::attempts::Closing;
 use retry_policy::hint::Hint;
 use retry_policy::{Class, Outcome, Profile};
 
-use places::{Shut, State};
+use places::{Pace, Shut, State};
 
 /// Our choice: 200 a second, above most published rate limits.
 const BETWEEN: Duration = Duration::from_millis(5);
@@ -76,12 +76,14 @@ pub(crate) struct OriginGate {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ticket {
     place: Option<Duration>,
+    /// The pace at which it was given out, if it was at one.
+    between: Option<Duration>,
     /// It is the one that a closed gate lets through.
     is_probe: bool,
 }
 
 impl Ticket {
-    pub(crate) const NONE: Self = Self { place: None, is_probe: false };
+    pub(crate) const NONE: Self = Self { place: None, between: None, is_probe: false };
 }
 
 /// What the gate says to a request.
@@ -168,10 +170,12 @@ impl Gate {
 }
 
 impl OriginGate {
-    /// May the request with this ticket pass now? `left` is what is left of its deadline.
+    /// May the request with this ticket pass now? `left` is what is left of its deadline. What was sent
+    /// before does not fail fast: its last answer is gone.
     pub(crate) fn enter(
         &self,
         ticket: &mut Ticket,
+        is_first: bool,
         left: Option<Duration>,
         generation: impl FnOnce() -> Option<u64>,
         now: impl FnOnce() -> Duration,
@@ -185,7 +189,7 @@ impl OriginGate {
         if let Some(entry) = self.closed(&mut state, ticket, generation, now) {
             return entry;
         }
-        if self.fails_fast && now < state.paused_until {
+        if self.fails_fast && is_first && now < state.paused_until {
             return Entry::Paused(state.paused_until.saturating_sub(now));
         }
         let wait = state.place(ticket, self.terms.between, left, now);
@@ -201,13 +205,14 @@ impl OriginGate {
         generation: impl FnOnce() -> Option<u64>,
         now: Duration,
     ) -> Option<Entry> {
+        let paused_until = state.paused_until;
         let shut = state.shut.as_mut()?;
         if shut.generation != generation() {
             state.shut = None; // Another credential is another client.
             self.refused.store(0, Relaxed);
             return None;
         }
-        if now >= shut.probe_at {
+        if now >= shut.probe_at.max(paused_until) {
             shut.probe_after = shut.probe_after.saturating_mul(2).min(PROBES[1]);
             shut.probe_at = now.saturating_add(shut.probe_after);
             ticket.is_probe = true;
@@ -241,6 +246,10 @@ impl OriginGate {
         }
         if self.fails_fast && due < state.paused_until {
             return Entry::Paused(state.paused_until.saturating_sub(now));
+        }
+        let pause = state.paused_until.saturating_sub(now);
+        if !pause.is_zero() && left.is_some_and(|left| pause >= left) {
+            return Entry::Late(pause);
         }
         if due <= state.paused_until && state.pace.is_none() {
             return state.place(ticket, self.terms.between, left, now);
@@ -307,14 +316,14 @@ impl OriginGate {
             return None;
         }
         let mut state = self.lock();
+        let now = now();
         let was_shut = state.shut.take().is_some();
-        if let Some(pace) = &mut state.pace {
-            pace.rate = pace.rate.saturating_add(RATE_STEP);
-            if pace.rate >= pace.too_much.saturating_mul(2) {
-                state.pace = None;
-            }
+        if let Some(pace) = state.pace {
+            let pace = Pace { rate: pace.rate.saturating_add(RATE_STEP), ..pace };
+            let is_lifted = pace.rate >= pace.too_much.saturating_mul(2);
+            state.repace(Some(pace).filter(|_| !is_lifted), now);
         }
-        self.settle(&state, now());
+        self.settle(&state, now);
         if was_shut { Some(GateState::Open) } else { None }
     }
 

@@ -75,11 +75,12 @@ impl<'a, W: Strategies> At<'a, W> {
     pub(super) fn enter(
         &self,
         ticket: &mut Ticket,
+        is_first: bool,
         left: Option<Duration>,
         floor: Duration,
     ) -> Entry {
         let Some(gate) = &self.limits.gate else { return Entry::Go };
-        gate.enter(ticket, left, || self.generation(), || self.now().max(floor))
+        gate.enter(ticket, is_first, left, || self.generation(), || self.now().max(floor))
     }
 
     /// Can a retry pass the gate when it is due, as far as is known?
@@ -154,6 +155,7 @@ impl<'a, W: Strategies> At<'a, W> {
         ceiling: Duration,
         generation: Option<u64>,
         uri: Option<&http::Uri>,
+        now: Duration,
     ) {
         let Some(gate) = &self.limits.gate else { return };
         if outcome.class() == Some(Class::Authorization)
@@ -161,8 +163,7 @@ impl<'a, W: Strategies> At<'a, W> {
         {
             return; // What was refused is no longer sent.
         }
-        let (current, now) = (|| self.generation(), || self.now());
-        let changed = gate.heard(outcome, profile, ceiling, current, now);
+        let changed = gate.heard(outcome, profile, ceiling, || self.generation(), || now);
         if let (Some(state), Some(observer), Some(uri)) =
             (changed, &self.shared.config.observer, uri)
         {

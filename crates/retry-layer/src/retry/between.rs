@@ -45,19 +45,33 @@ where
             return self.go_again(at);
         }
         if let Some(refusal) = refusal {
-            self.share(at, &refusal);
+            self.share(at, &refusal, at.now());
         }
         self.stop(at, StopReason::CredentialRefused)
     }
 
     /// Another attempt is certain, if the body can be had once more.
     pub(super) fn go_again(&mut self, at: &At<'_, W>) -> Stage {
+        if self.time_left(at).is_some_and(|left| left.is_zero()) {
+            return self.stop(at, StopReason::Deadline { wait: Duration::ZERO });
+        }
         if self.prepare(at) { self.discard(at) } else { self.stop(at, StopReason::BodyNotKept) }
+    }
+
+    /// It may not pass now: it looks for another credential, or asks again.
+    pub(super) fn turned_back(&mut self, at: &At<'_, W>, entry: Entry) -> Stage {
+        self.looks = entry == Entry::Look && at.shared.config.credential.is_some();
+        if !self.looks {
+            return Stage::Gate;
+        }
+        self.generation = at.generation();
+        Stage::Refresh
     }
 
     /// May it pass the gate?
     pub(super) fn enter(&mut self, at: &At<'_, W>, left: Option<Duration>) -> Entry {
-        at.enter(&mut self.ticket, left, self.floor)
+        let is_first = self.count() == 0;
+        at.enter(&mut self.ticket, is_first, left, self.floor)
     }
 
     /// A timer says that so much time has passed since `now`.
@@ -126,9 +140,7 @@ where
             let (wait, reason) = match self.enter(at, left) {
                 Entry::Go => return Poll::Ready(self.passes(at)),
                 Entry::Look if at.shared.config.credential.is_some() => {
-                    self.looks = true;
-                    self.generation = at.generation();
-                    return Poll::Ready(Stage::Refresh);
+                    return Poll::Ready(self.turned_back(at, Entry::Look));
                 }
                 Entry::Look => continue,
                 Entry::Wait(wait) => (wait, None),
@@ -140,8 +152,9 @@ where
                 return Poll::Ready(self.stop(at, reason));
             }
             self.had_to_wait = true;
-            ready!(poll_sleep(sleep, at.shared, wait, cx));
+            // A timer for an earlier place, or before a longer pause, is worth nothing.
             *sleep = None;
+            ready!(poll_sleep(sleep, at.shared, wait, cx));
             self.has_slept(now, wait);
         }
     }

@@ -74,6 +74,9 @@ pin_project! {
     }
 }
 
+/// Our choice: a key's file is read at once, and another source is not worth a longer wait.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// What a request is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -101,7 +104,7 @@ where
         let at = At::new(shared, scope, began);
         let plan = at.plan(&mut request, <W::Answer as Answer<S::Error>>::MAY_STOP);
         let mut ticket = Ticket::NONE;
-        let (entry, age) = (at.enter(&mut ticket, None, Duration::ZERO), at.age(&request));
+        let (entry, age) = (at.enter(&mut ticket, true, None, Duration::ZERO), at.age(&request));
         let goes = entry == Entry::Go && age == Age::Good;
         let made = |call, life, stage| {
             let (shared, safety) = (Arc::clone(shared), plan.safety);
@@ -259,10 +262,14 @@ where
                 if let Poll::Ready(is_fresh) = life.poll_refresh(credential, cx) {
                     return Poll::Ready(life.refreshed(&at, is_fresh));
                 }
-                let limit = [shared.config.attempt_timeout, left].into_iter().flatten().min();
+                // Nobody has asked for a look: it is short.
+                let look = life.looks.then_some(LOOK);
+                let limits = [shared.config.attempt_timeout, left, look];
+                let limit = limits.into_iter().flatten().min();
                 let Some(limit) = limit else { return Poll::Pending };
                 ready!(poll_sleep(this.sleep, shared, limit, cx));
                 life.leave_refresh(&at);
+                credential.is_slow();
                 Poll::Ready(match life.time_left(&at) {
                     Some(left) if left.is_zero() => life.stop(&at, out_of_time),
                     // The source is given as long as an attempt.
@@ -304,11 +311,12 @@ where
                         return Poll::Ready(life.stop(&at, out_of_time));
                     }
                 }
-                if life.enter(&at, left) != Entry::Go {
+                let entry = life.enter(&at, left);
+                if entry != Entry::Go {
                     // The gate was shut meanwhile: what is ready may serve another.
                     let clone = life.service.clone();
                     life.service = clone;
-                    return Poll::Ready(Stage::Gate);
+                    return Poll::Ready(life.turned_back(&at, entry));
                 }
                 let request = life.next_request(&at);
                 let service = life.service.as_mut().expect("it was made ready");

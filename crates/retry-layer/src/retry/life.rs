@@ -298,7 +298,7 @@ where
         let decision = run.after(&outcome, elapsed, draw);
         let is_refusal = outcome.class() == Some(Class::Authorization);
         if !is_refusal {
-            self.share(at, &outcome);
+            self.share(at, &outcome, now);
         }
         // A retry that never left costs nothing.
         if outcome.delivery() == Delivery::NotSent {
@@ -311,7 +311,7 @@ where
             self.refusal = Some(outcome);
         } else {
             if is_refusal {
-                self.share(at, &outcome);
+                self.share(at, &outcome, now);
             }
             let last = self.token.take();
             at.deposit(decision, last.filter(|_| decision == Decision::Return));
@@ -343,10 +343,10 @@ where
     }
 
     /// Says what an attempt's end means for all requests of the origin.
-    pub(super) fn share(&mut self, at: &At<'_, W>, outcome: &Outcome) {
+    pub(super) fn share(&mut self, at: &At<'_, W>, outcome: &Outcome, now: Duration) {
         let policy = self.run(at).policy();
         let (profile, ceiling) = (policy.profile(), policy.longest_hint());
-        at.share(outcome, profile, ceiling, self.generation, self.uri());
+        at.share(outcome, profile, ceiling, self.generation, self.uri(), now);
     }
 
     /// The decision, if it can be carried out.

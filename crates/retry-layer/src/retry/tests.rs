@@ -3,6 +3,7 @@
 mod contract;
 mod credentials;
 mod discarded;
+mod pauses;
 mod together;
 mod told;
 

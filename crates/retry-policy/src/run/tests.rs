@@ -290,3 +290,15 @@ fn a_wait_that_is_refused_was_not_waited() {
     assert_eq!(run.attempts().to_string(), "1 attempt: 503; the retry budget is empty");
     assert_eq!((run.attempts().total_wait(), run.attempts().elapsed()), (Duration::ZERO, secs(2)));
 }
+
+#[test]
+fn a_refused_wait_leaves_the_one_before_as_the_last() {
+    let mut run = Run::new(rising(5, 1), Safety::Idempotent);
+    for _ in 0..2 {
+        let _ = run.after(&Outcome::new(Delivery::Answered(503)), Duration::ZERO, 0);
+    }
+    assert_eq!(run.attempts().last_wait(), secs(2));
+    let _ = run.after(&Outcome::new(Delivery::Answered(503)), Duration::ZERO, 0);
+    let _ = run.refuse(StopReason::Budget);
+    assert_eq!((run.attempts().last_wait(), run.attempts().total_wait()), (secs(2), secs(3)));
+}

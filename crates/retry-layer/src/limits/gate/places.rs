@@ -48,9 +48,15 @@ impl State {
         left: Option<Duration>,
         now: Duration,
     ) -> Entry {
-        // A place within a pause that came later is worth nothing.
-        let held = ticket.place.filter(|&at| at >= self.paused_until);
         let earliest = self.paused_until.max(now);
+        let pace = self.pace.map(Pace::between);
+        // A place within a pause that came later is worth nothing; one at a pace moves with it.
+        let held = ticket.place.filter(|&at| at >= self.paused_until);
+        let held = held.map(|at| match (ticket.between, pace) {
+            (None, _) => at,
+            (Some(_), None) => earliest.min(at),
+            (Some(then), Some(pace)) => scaled(at, earliest, pace, then),
+        });
         let at = match held {
             Some(at) => at,
             // The pause is over, and nobody asks for a pace.
@@ -64,14 +70,41 @@ impl State {
         if left.is_some_and(|left| wait >= left) && !wait.is_zero() {
             return Entry::Late(wait);
         }
-        let is_place = self.pace.is_some() || now < self.paused_until;
+        let is_place = pace.is_some() || now < self.paused_until;
         if held.is_none() && is_place {
             if !self.free.remove(&at) {
-                self.next = at.saturating_add(self.pace.map_or(between, Pace::between));
+                self.next = at.saturating_add(pace.unwrap_or(between));
             }
-            ticket.place = Some(at);
+            ticket.between = pace;
         }
-        if wait.is_zero() { Entry::Go } else { Entry::Wait(wait) }
+        if held.is_some() || is_place {
+            ticket.place = Some(at);
+            ticket.between = ticket.between.and(pace);
+        }
+        match pace {
+            _ if wait.is_zero() => Entry::Go,
+            // The pace may change meanwhile.
+            Some(_) => Entry::Wait(wait.min(BETWEEN_CUTS.max(earliest.saturating_sub(now)))),
+            None => Entry::Wait(wait),
+        }
+    }
+
+    /// Another pace from now on, or none: places that were not reached yet move with it.
+    pub(super) fn repace(&mut self, pace: Option<Pace>, now: Duration) {
+        let earliest = self.paused_until.max(now);
+        match (self.pace, pace) {
+            (Some(before), Some(after)) => {
+                let (then, now) = (before.between(), after.between());
+                self.next = scaled(self.next, earliest, now, then);
+                self.free = self.free.iter().map(|&at| scaled(at, earliest, now, then)).collect();
+            }
+            (Some(_), None) => {
+                self.next = earliest;
+                self.free.clear();
+            }
+            (None, _) => self.next = self.next.max(now),
+        }
+        self.pace = pace;
     }
 
     /// The server was asked too much: half as often from now on.
@@ -89,8 +122,8 @@ impl State {
             }
         };
         let rate = (before / 2).max(LEAST_RATE);
-        self.pace = Some(Pace { rate, too_much: before.max(LEAST_RATE), cut_at: now });
-        self.next = self.next.max(now);
+        let pace = Pace { rate, too_much: before.max(LEAST_RATE), cut_at: now };
+        self.repace(Some(pace), now);
         true
     }
 
@@ -108,4 +141,11 @@ impl Pace {
     pub(super) fn between(self) -> Duration {
         Duration::from_nanos(1_000_000_000_000 / self.rate.max(1))
     }
+}
+
+/// A moment, moved so that its distance from the earliest is in the proportion of two intervals.
+fn scaled(at: Duration, earliest: Duration, now: Duration, then: Duration) -> Duration {
+    let Some(ahead) = at.checked_sub(earliest) else { return at };
+    let nanos = ahead.as_nanos().saturating_mul(now.as_nanos()) / then.as_nanos().max(1);
+    earliest.saturating_add(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
 }

@@ -27,9 +27,9 @@ fn hear(gate: &OriginGate, outcome: &Outcome, now: Duration) -> Option<GateState
 
 /// What a request that comes at `now` is told.
 fn enter(gate: &OriginGate, now: Duration) -> Entry {
-    match gate.enter(&mut { Ticket::NONE }, None, || Some(1), || now) {
+    match gate.enter(&mut { Ticket::NONE }, true, None, || Some(1), || now) {
         // There is no other credential.
-        Entry::Look => gate.enter(&mut { Ticket::NONE }, None, || Some(1), || now),
+        Entry::Look => gate.enter(&mut { Ticket::NONE }, true, None, || Some(1), || now),
         entry => entry,
     }
 }
@@ -62,7 +62,7 @@ fn a_place_is_kept_and_a_longer_pause_takes_it_away() {
     let gate = plain();
     hear(&gate, &asks(429, secs(1)), Duration::ZERO);
     let mut ticket = Ticket::NONE;
-    let ask = |ticket: &mut Ticket, now| gate.enter(ticket, None, || None, || now);
+    let ask = |ticket: &mut Ticket, now| gate.enter(ticket, true, None, || None, || now);
     assert_eq!(ask(&mut ticket, Duration::ZERO), Entry::Wait(secs(1)));
     assert_eq!(ask(&mut ticket, millis(400)), Entry::Wait(millis(600)), "it is the same place");
     hear(&gate, &asks(429, secs(3)), millis(500));
@@ -135,7 +135,7 @@ fn a_probe_passes_however_often_it_asks() {
     });
     let mut ticket = Ticket::NONE;
     for _ in 0..3 {
-        assert_eq!(gate.enter(&mut ticket, None, || Some(1), || secs(300)), Entry::Go);
+        assert_eq!(gate.enter(&mut ticket, true, None, || Some(1), || secs(300)), Entry::Go);
     }
 }
 
@@ -145,7 +145,7 @@ fn another_credential_or_the_caller_opens_it() {
     (0..3).for_each(|_| {
         let _ = hear(&gate, &answered(401), Duration::ZERO);
     });
-    assert_eq!(gate.enter(&mut { Ticket::NONE }, None, || Some(2), || secs(1)), Entry::Go);
+    assert_eq!(gate.enter(&mut { Ticket::NONE }, true, None, || Some(2), || secs(1)), Entry::Go);
     assert_eq!(enter(&gate, secs(2)), Entry::Go, "it is open");
     (0..2).for_each(|_| {
         let _ = hear(&gate, &answered(401), Duration::ZERO);
@@ -191,7 +191,7 @@ fn send(gate: &OriginGate, from: Duration, time: Duration) -> u32 {
     let mut sent = 0;
     let mut ticket = Ticket::NONE;
     while now < from + time {
-        if let Entry::Wait(wait) = gate.enter(&mut ticket, None, || None, || now) {
+        if let Entry::Wait(wait) = gate.enter(&mut ticket, true, None, || None, || now) {
             now += wait;
             continue;
         }
@@ -240,14 +240,14 @@ fn a_place_that_is_given_up_goes_to_the_next() {
     hear(&gate, &asks(429, secs(1)), Duration::ZERO);
     let mut tickets = [Ticket::NONE; 3];
     for (ticket, place) in tickets.iter_mut().zip([0, 5, 10]) {
-        let entry = gate.enter(ticket, None, || None, || Duration::ZERO);
+        let entry = gate.enter(ticket, true, None, || None, || Duration::ZERO);
         assert_eq!(entry, Entry::Wait(secs(1) + millis(place)));
     }
     gate.leave(&mut tickets[1]);
     assert_eq!(enter(&gate, Duration::ZERO), Entry::Wait(secs(1) + millis(5)));
     assert_eq!(enter(&gate, Duration::ZERO), Entry::Wait(secs(1) + millis(15)));
     // A request that cannot wait so long takes no place.
-    let late = gate.enter(&mut { Ticket::NONE }, Some(secs(1)), || None, || Duration::ZERO);
+    let late = gate.enter(&mut { Ticket::NONE }, true, Some(secs(1)), || None, || Duration::ZERO);
     assert_eq!(late, Entry::Late(secs(1) + millis(20)));
     assert_eq!(enter(&gate, Duration::ZERO), Entry::Wait(secs(1) + millis(20)));
 }
@@ -259,7 +259,7 @@ fn a_probe_that_is_given_up_is_anothers() {
         hear(&gate, &answered(401), Duration::ZERO);
     }
     let mut probe = Ticket::NONE;
-    assert_eq!(gate.enter(&mut probe, None, || Some(1), || secs(300)), Entry::Go);
+    assert_eq!(gate.enter(&mut probe, true, None, || Some(1), || secs(300)), Entry::Go);
     assert_eq!(enter(&gate, secs(300)), Entry::Closed(Closing::Refused { streak: 3 }));
     gate.leave(&mut probe);
     assert_eq!(enter(&gate, secs(300)), Entry::Go);
@@ -273,7 +273,7 @@ fn a_closed_gate_lets_one_look_for_another_credential_now_and_then() {
     for _ in 0..3 {
         hear(&gate, &answered(401), Duration::ZERO);
     }
-    let ask = |now| gate.enter(&mut { Ticket::NONE }, None, || Some(1), || now);
+    let ask = |now| gate.enter(&mut { Ticket::NONE }, true, None, || Some(1), || now);
     let closed = Entry::Closed(Closing::Refused { streak: 3 });
     for (now, entry) in
         [(9, closed), (10, Entry::Look), (10, closed), (19, closed), (25, Entry::Look)]
@@ -290,7 +290,46 @@ fn a_retry_takes_its_place_at_once_if_it_is_due_within_the_pause() {
         |due, left| gate.outlook(&mut { Ticket::NONE }, due, left, || None, Duration::ZERO);
     assert_eq!(outlook(secs(2), None), Entry::Wait(secs(2)));
     assert_eq!(enter(&gate, Duration::ZERO), Entry::Wait(secs(2) + millis(5)), "behind it");
-    assert_eq!(outlook(secs(1), Some(secs(2))), Entry::Late(secs(2) + millis(10)));
+    assert_eq!(outlook(secs(1), Some(secs(2))), Entry::Late(secs(2)));
+    assert_eq!(outlook(secs(1), Some(millis(2005))), Entry::Late(millis(2010)));
     assert_eq!(outlook(secs(3), None), Entry::Go, "its own wait is longer");
     assert_eq!(enter(&gate, Duration::ZERO), Entry::Wait(secs(2) + millis(10)));
+}
+
+#[test]
+fn those_who_wait_at_a_pace_leave_as_it_rises_and_at_once_when_it_is_lifted() {
+    let gate = Gate::new().paced().fresh(false, None);
+    hear(&gate, &answered(429), Duration::ZERO);
+    let mut tickets = [Ticket::NONE; 4];
+    let mut ask =
+        |number: usize, now| gate.enter(&mut tickets[number], true, None, || None, || now);
+    assert_eq!(ask(0, Duration::ZERO), Entry::Go);
+    // One in two seconds; who waits looks each second whether that has changed.
+    assert_eq!(ask(1, Duration::ZERO), Entry::Wait(secs(1)));
+    assert_eq!(ask(2, Duration::ZERO), Entry::Wait(secs(1)));
+    assert_eq!(ask(1, millis(1500)), Entry::Wait(millis(500)));
+    // Five successes make it one a second: what was 0.5 s and 2.5 s away is half as far.
+    for _ in 0..5 {
+        hear(&gate, &answered(200), millis(1500));
+    }
+    assert_eq!(gate.state(secs(2)), GateState::Open, "twice what was too much");
+    assert_eq!(ask(2, millis(1500)), Entry::Go, "it is lifted");
+
+    let gate = Gate::new().paced().fresh(false, None);
+    assert_eq!(send(&gate, Duration::ZERO, secs(1)), 1000);
+    hear(&gate, &answered(429), secs(1));
+    let mut last = Ticket::NONE;
+    for _ in 0..100 {
+        last = Ticket::NONE;
+        gate.enter(&mut last, true, None, || None, || secs(1));
+    }
+    // The hundredth waits for 99 times 2 ms; at a rate of 750 a second it is two thirds of that.
+    assert_eq!(last.place, Some(millis(1198)));
+    for _ in 0..2500 {
+        hear(&gate, &answered(200), secs(1));
+    }
+    let Entry::Wait(wait) = gate.enter(&mut last, true, None, || None, || secs(1)) else {
+        panic!("it still waits")
+    };
+    assert_eq!(wait.as_millis(), 131, "99 times 1.33 ms, by many small steps");
 }

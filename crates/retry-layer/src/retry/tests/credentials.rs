@@ -338,3 +338,36 @@ async fn what_happened_after_a_refresh_is_told_as_it_was() {
     let response = service.oneshot(get()).await.unwrap();
     assert_eq!(Attempts::of(&response).to_string(), "2 attempts: 401, 200");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_look_for_another_credential_is_short_and_a_late_one_ends_with_the_answer() {
+    let slow = |seconds| {
+        let first = Arc::new(Mutex::new(true));
+        move || {
+            let is_first = std::mem::take(&mut *first.lock().unwrap());
+            async move {
+                tokio::time::sleep(secs(if is_first { 0 } else { seconds })).await;
+                Ok(Secret::new(if is_first { "t1" } else { "t2" }))
+            }
+        }
+    };
+    let credential = Credential::bearer_from(slow(1 << 20)).await.unwrap();
+    let (_, service) = scripted(&[Status(403)]);
+    let layer = RetryLayer::new(policy(5).build().unwrap()).credential(credential);
+    let service = layer.closes_after(NonZeroU32::MIN).layer(service);
+    let _ = service.clone().oneshot(get()).await;
+    tokio::time::sleep(secs(11)).await;
+    let began = Instant::now();
+    assert!(service.oneshot(get()).await.is_err());
+    assert_eq!(began.elapsed(), secs(1));
+
+    // The refresh lands exactly at the deadline.
+    let credential = Credential::bearer_from(slow(5)).await.unwrap();
+    let (seen, service) = accepts("t2");
+    let policy = policy(5).deadline(secs(5)).build().unwrap();
+    let service = RetryLayer::new(policy).credential(credential).cut_off().layer(service);
+    let response = service.oneshot(get()).await.unwrap();
+    let reason = StopReason::Deadline { wait: Duration::ZERO };
+    assert_eq!(Attempts::of(&response).stop_reason(), Some(reason));
+    assert_eq!((response.status().as_u16(), seen.lock().unwrap().len()), (401, 1));
+}
