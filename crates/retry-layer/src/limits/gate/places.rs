@@ -54,8 +54,8 @@ impl State {
         let held = ticket.place.filter(|&at| at >= self.paused_until);
         let held = held.map(|at| match (ticket.between, pace) {
             (None, _) => at,
-            (Some(_), None) => earliest.min(at),
-            (Some(then), Some(pace)) => scaled(at, earliest, pace, then),
+            // The pace is lifted: they leave as after a pause.
+            (Some(then), pace) => scaled(at, earliest, pace.unwrap_or(between), then),
         });
         let at = match held {
             Some(at) => at,
