@@ -144,7 +144,7 @@ fn pay(
             *last = Some(token);
             decision
         }
-        Err(_) => run.stop(StopReason::Budget),
+        Err(_) => run.refuse(StopReason::Budget),
     }
 }
 
