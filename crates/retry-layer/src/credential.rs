@@ -5,6 +5,9 @@
 //! not change is not sent a second time: the same request would be refused again. A token with a known
 //! lifetime is made fresh ahead of its end, by one request, while the others go on with the old one.
 //!
+//! A refresh is given as long as an attempt has, and what is left of a deadline; without either, as long as the
+//! source takes.
+//!
 //! A credential belongs to one origin: the one it is [said to](Credential::for_origin) belong to, or else the
 //! first it is sent to. Requests to any other origin go without it.
 //!
@@ -45,7 +48,7 @@ use core::time::Duration;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
-use http::{HeaderMap, Uri};
+use http::{Request, Uri};
 
 use crate::BoxError;
 use crate::origin::Origin;
@@ -198,16 +201,16 @@ impl Credential {
     }
 
     /// Sends it along; which one it was, if the request is to its origin.
-    pub(crate) fn attach(&self, uri: &Uri, headers: &mut HeaderMap) -> Option<u64> {
-        if !self.belongs_to(uri) {
+    pub(crate) fn attach<B>(&self, request: &mut Request<B>) -> Option<u64> {
+        if !self.belongs_to(request.uri()) {
             return None;
         }
-        self.0.origin.get_or_init(|| Origin::of(uri));
-        if !self.belongs_to(uri) {
+        self.0.origin.get_or_init(|| Origin::of(request.uri()));
+        if !self.belongs_to(request.uri()) {
             return None; // Another thread was first, with another origin.
         }
         let current = self.current();
-        headers.insert(&self.0.header, current.value.clone());
+        request.headers_mut().insert(&self.0.header, current.value.clone());
         Some(current.generation)
     }
 

@@ -301,10 +301,12 @@ impl Budget {
     ///
     /// A success earns; other ends pay nothing, except that with gRPC's preset every temporary failure
     /// does. A [`Decision`] to go on is no end: nothing happens.
+    ///
+    /// Says whether the bucket holds more than before: only then has one who waits to be told.
     #[inline]
-    pub fn end(&self, decision: Decision, last: Option<Token>) {
+    pub fn end(&self, decision: Decision, last: Option<Token>) -> bool {
         match decision {
-            Decision::Return => self.succeed(last),
+            Decision::Return => return self.succeed(last),
             Decision::Stop { reason }
                 if self.terms.charges_failures && reason.is_of_the_moment() =>
             {
@@ -312,20 +314,22 @@ impl Budget {
             }
             _ => {}
         }
+        false
     }
 
     #[inline]
     #[allow(clippy::needless_pass_by_value, reason = "a token is given back once")]
-    fn succeed(&self, last: Option<Token>) {
+    fn succeed(&self, last: Option<Token>) -> bool {
         // The common case: nothing failed, nothing is written.
         if self.tokens.load(Relaxed) >= self.terms.capacity {
-            return;
+            return false;
         }
         self.probe.reset();
         match last {
             Some(Token(taken)) if self.terms.gives_back && taken > 0 => self.add(taken),
             _ => self.add(self.terms.success),
         }
+        true
     }
 
     fn add(&self, amount: u32) {

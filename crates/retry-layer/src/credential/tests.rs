@@ -8,11 +8,17 @@ fn here() -> Uri {
     Uri::from_static("https://here.example/a")
 }
 
+/// What goes with a request to this URI, and its generation.
+fn attach(credential: &Credential, uri: &Uri) -> (http::HeaderMap, Option<u64>) {
+    let mut request = Request::builder().uri(uri).body(()).unwrap();
+    let generation = credential.attach(&mut request);
+    (request.headers().clone(), generation)
+}
+
 /// The value that goes with a request, and its generation.
 fn attached(credential: &Credential) -> (HeaderValue, u64) {
-    let mut headers = HeaderMap::new();
-    let generation = credential.attach(&here(), &mut headers).unwrap();
-    (headers.remove(&credential.0.header).unwrap(), generation)
+    let (mut headers, generation) = attach(credential, &here());
+    (headers.remove(&credential.0.header).unwrap(), generation.unwrap())
 }
 
 /// A refresh by one request that is polled until it is over.
@@ -24,8 +30,7 @@ async fn refresh(credential: &Credential, refused: u64) -> bool {
 #[test]
 fn a_key_is_shown_nowhere() {
     let credential = Credential::bearer(Key::fixed("s3cret")).unwrap();
-    let mut headers = HeaderMap::new();
-    credential.attach(&here(), &mut headers);
+    let (headers, _) = attach(&credential, &here());
     assert_eq!(headers[AUTHORIZATION], "Bearer s3cret");
     let shown = format!(
         "{credential:?} {headers:?} {:?} {:?}",
@@ -57,10 +62,8 @@ fn a_credential_never_follows_to_another_origin() {
     let first = Credential::api_key(Key::fixed("k")).unwrap();
     let bound = bound.for_origin(&Uri::from_static("https://api.example"));
     let none = Credential::api_key(Key::fixed("k")).unwrap();
-    assert!(
-        first.attach(&Uri::from_static("https://api.example/a"), &mut HeaderMap::new()).is_some()
-    );
-    assert!(none.attach(&Uri::from_static("/a"), &mut HeaderMap::new()).is_some());
+    assert!(attach(&first, &Uri::from_static("https://api.example/a")).1.is_some());
+    assert!(attach(&none, &Uri::from_static("/a")).1.is_some());
     for (uri, is_same) in [
         ("https://api.example/b?c", true),
         ("https://API.example:443/b", true),
@@ -73,12 +76,11 @@ fn a_credential_never_follows_to_another_origin() {
     ] {
         let uri: Uri = uri.parse().unwrap();
         for credential in [&bound, &first] {
-            let mut headers = HeaderMap::new();
-            assert_eq!(credential.attach(&uri, &mut headers).is_some(), is_same, "{uri}");
+            let (headers, generation) = attach(credential, &uri);
+            assert_eq!(generation.is_some(), is_same, "{uri}");
             assert_eq!(headers.contains_key("x-api-key"), is_same, "{uri}");
         }
-        let mut headers = HeaderMap::new();
-        assert_eq!(none.attach(&uri, &mut headers).is_some(), uri == "/b", "{uri}");
+        assert_eq!(attach(&none, &uri).1.is_some(), uri == "/b", "{uri}");
     }
 }
 
@@ -221,4 +223,19 @@ fn a_key_that_cannot_be_used_is_refused_without_showing_it() {
     }
     let missing = Credential::api_key(Key::file("/nowhere/at/all")).unwrap_err();
     assert!(matches!(missing, InvalidKey::Unreadable { .. }));
+}
+
+#[tokio::test]
+async fn a_key_comes_from_a_variable_or_from_any_source() {
+    // A variable that every process has.
+    let path = std::env::var("PATH").unwrap();
+    let from_variable = Credential::api_key(Key::env("PATH")).unwrap();
+    assert_eq!(attached(&from_variable).0, *path);
+    let missing = Credential::api_key(Key::env("NO_SUCH_VARIABLE_AT_ALL")).unwrap_err();
+    assert!(missing.to_string().contains("NO_SUCH_VARIABLE_AT_ALL"), "{missing}");
+    let fetched = Credential::api_key_from(|| async { Ok(Secret::new("k")) }).await.unwrap();
+    assert_eq!(attach(&fetched, &here()).0["x-api-key"], "k");
+    let failing = || async { Err::<Secret, _>(BoxError::from("down")) };
+    let error = Credential::api_key_from(failing).await.unwrap_err();
+    assert_eq!(error.to_string(), "down");
 }

@@ -19,7 +19,7 @@
 //! | between two that leave | 5 ms | | our choice: 200 a second, above most published rate limits |
 //! | a closed gate probes | after 5 minutes, then 10, 20, 40, 60 | | our choice: well below what looks like an attack |
 //! | refused in a row until it closes | never; 10 in a [`Stack`](crate::Stack) | at least 1 | our choice |
-//! | a closed gate lets one look for another credential | every 10 s, if a request comes | | our choice |
+//! | a closed gate lets one look for another credential | every 10 s, for 1 s at most | | our choice: a file is read at once |
 //! | chronic | 10 network failures in a row | | our choice |
 //! | paced rate, when throttled | halved, at most once a second | at least 1 in 2 s | the β of AIMD in TCP (RFC 5681); least: AWS's adaptive mode |
 //! | paced rate, each success | 0.1 requests a second more | until twice the rate that was too much | our choice: a tenth more each second |

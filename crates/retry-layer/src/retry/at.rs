@@ -116,9 +116,7 @@ impl<'a, W: Strategies> At<'a, W> {
         if config.counts_attempts {
             header::number(request.headers_mut(), number);
         }
-        let credential = config.credential.as_ref()?;
-        let uri = request.uri().clone();
-        credential.attach(&uri, request.headers_mut())
+        config.credential.as_ref()?.attach(request)
     }
 
     /// Whether this is a success that nobody has to look at.
@@ -174,8 +172,10 @@ impl<'a, W: Strategies> At<'a, W> {
     /// A request has ended: what it earned may be a token for one who waits.
     pub(super) fn deposit(&self, decision: Decision, last: Option<Token>) {
         if let Some(budget) = &self.limits.budget {
-            budget.end(decision, last);
-            self.serve(budget);
+            // While the bucket is full nobody waits.
+            if budget.end(decision, last) {
+                self.serve(budget);
+            }
         }
     }
 

@@ -22,7 +22,7 @@ use crate::timer::Timer;
 #[cfg(feature = "tokio")]
 use crate::timer::TokioTimer;
 
-/// Our choice: what a bucket earns in an hour of bad days; more would wait in vain.
+/// Our choice: a hundred times the reserve; more would wait in vain.
 const LINE: usize = 1000;
 /// Our choice: a page of rows; more costs more than a new connection.
 const DRAINED: Drain = Drain { bytes: 64 * 1024, time: Duration::from_millis(100) };
@@ -36,7 +36,7 @@ const DRAINED: Drain = Drain { bytes: 64 * 1024, time: Duration::from_millis(100
 ///
 /// | what | default | bounds | source |
 /// | --- | --- | --- | --- |
-/// | retries that wait for a token | 1,000 for each origin | at least 1 | our choice: more would wait in vain |
+/// | retries that wait for a token | 1,000 for each origin | at least 1 | our choice: a hundred times the reserve; more would wait in vain |
 /// | read of a discarded answer | 64 KiB, 100 ms | | our choice: more costs more than a new connection |
 pub struct RetryLayer<W: Strategies> {
     config: Config,

@@ -339,3 +339,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn says_whether_a_success_has_earned_anything() {
+    let budget = Budget::pace();
+    assert!(!budget.end(Decision::Return, None), "it is full");
+    let _ = budget.take(FAULT, Duration::ZERO).unwrap();
+    assert!(!budget.end(Decision::Stop { reason: StopReason::Permanent }, None));
+    assert!(budget.end(Decision::Return, None));
+}

@@ -309,3 +309,50 @@ async fn an_answer_is_kept_where_a_known_pause_leaves_no_time_paced_or_not() {
         assert_eq!((began.elapsed(), calls.lock().unwrap().len()), (secs(1), 2));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_comes_in_the_wait_and_passes_the_deadline_ends_it_and_costs_no_token() {
+    // The answer is gone by then, so this needs an answer of our own.
+    let asks = SlowRetryAfter(429, "30", Duration::from_millis(500));
+    let (calls, service) = scripted(&[Status(503), asks]);
+    let policy = policy(5).deadline(secs(10)).build().unwrap();
+    let service = RetryLayer::new(policy).cut_off().layer(service);
+    let began = Instant::now();
+    let waiting = tokio::spawn(service.clone().oneshot(get()));
+    tokio::task::yield_now().await;
+    let _ = service.clone().oneshot(get()).await;
+    let error = waiting.await.unwrap().unwrap_err();
+    let stopped = *error.downcast_ref::<Stopped>().unwrap().attempts();
+    let reason = StopReason::Deadline { wait: Duration::from_millis(29_500) };
+    assert_eq!((stopped.stop_reason(), began.elapsed()), (Some(reason), secs(1)));
+    assert_eq!((calls.lock().unwrap().len(), service.origin(&get()).tokens), (2, Some(10)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_cannot_be_had_again_returns_the_answer_and_costs_no_token() {
+    for budget in [Budget::shed(), Budget::pace()] {
+        let (seen, calls, service) = service(3, false);
+        let copies = Arc::new(Mutex::new(1));
+        let once = TryClone::new(move |body: &String| {
+            let mut copies = copies.lock().unwrap();
+            *copies -= 1;
+            (*copies >= 0).then(|| body.clone())
+        });
+        let layer = RetryLayer::new(policy(5).build().unwrap()).budget(budget);
+        let service = layer.replay(once).layer(service);
+        let response = service.clone().oneshot(get()).await.unwrap();
+        assert_eq!(Attempts::of(&response).stop_reason(), Some(StopReason::BodyNotKept));
+        assert_eq!((calls.lock().unwrap().len(), service.origin(&get()).tokens), (1, Some(10)));
+        assert_eq!(*seen.0.lock().unwrap(), (0, None), "it is the caller's");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_dropped_while_its_answer_drains_gives_its_token_back() {
+    let (seen, calls, service) = service(1, true);
+    let service = RetryLayer::new(policy(5).build().unwrap()).layer(service);
+    let call = service.clone().oneshot(get());
+    let _ = tokio::time::timeout(Duration::from_millis(50), call).await;
+    assert!(seen.0.lock().unwrap().1.is_some(), "the body is gone as well");
+    assert_eq!((calls.lock().unwrap().len(), service.origin(&get()).tokens), (1, Some(10)));
+}
