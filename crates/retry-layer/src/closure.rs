@@ -93,7 +93,7 @@ where
     loop {
         let ending = send().await;
         let outcome = ending.outcome(run.policy().profile());
-        match run.after(&outcome, timer.since(began), fastrand::u32(..)) {
+        match run.after(&outcome, timer.since(began), timer.draw()) {
             // A timer for no wait at all would wait for its next tick.
             Decision::Retry { after, .. } if after.is_zero() => {}
             Decision::Retry { after, .. } => timer.sleep(after).await,
@@ -172,5 +172,17 @@ mod tests {
             .await;
         assert_eq!(answer.unwrap().status(), 401);
         assert_eq!(run.attempts().stop_reason(), Some(StopReason::CredentialRefused));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waits_are_spread_by_the_timers_draws() {
+        let began = Instant::now();
+        let backoff = Backoff::constant(Duration::from_secs(2));
+        let policy = Policy::builder().backoff(backoff).jitter(Jitter::Full).build().unwrap();
+        let mut run = Run::new(policy, Safety::Idempotent);
+        let down = Outcome::new(Delivery::Unknown);
+        let half = crate::timer::Loaded(u32::MAX / 2 + 1);
+        let _ = retry(&mut run, &half, || core::future::ready(((), down))).await;
+        assert_eq!((began.elapsed(), run.attempts().count()), (Duration::from_secs(2), 3));
     }
 }

@@ -38,7 +38,7 @@
 //! | [`credential`] | the key of every attempt, and a fresh one after a 401 |
 //! | [`observe`] | what it tells while it works |
 //! | [`stack`] | the layers in the one right order, and why |
-//! | [`timer`] | the clock and the waiting |
+//! | [`timer`] | the clock, the waiting and the dice |
 //! | [`policy`] | the crate `retry-policy`, which decides |
 //!
 //! [`retry`](fn@retry) makes the same decisions around any future, without tower.

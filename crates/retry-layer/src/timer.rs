@@ -1,10 +1,10 @@
-//! The clock and the waiting, as one trait.
+//! The clock, the waiting and the dice, as one trait.
 //!
 //! ```
 //! use core::time::Duration;
 //! use retry_layer::{RetryLayer, policy::Policy, timer::Timer};
 //!
-//! /// A test's clock: every wait is over at once, and time stands still.
+//! /// A test's clock: every wait is over at once, time stands still, and the dice show the lowest.
 //! struct AtOnce;
 //!
 //! impl Timer for AtOnce {
@@ -14,6 +14,7 @@
 //!     fn now(&self) {}
 //!     fn since(&self, (): ()) -> Duration { Duration::ZERO }
 //!     fn sleep(&self, _: Duration) -> Self::Sleep { core::future::ready(()) }
+//!     fn draw(&self) -> u32 { 0 }
 //! }
 //!
 //! let layer = RetryLayer::with_timer(Policy::default(), AtOnce);
@@ -22,7 +23,7 @@
 use core::future::Future;
 use core::time::Duration;
 
-/// A monotonic clock and a way to wait on it.
+/// A monotonic clock, a way to wait on it, and the dice that spread the waits.
 pub trait Timer {
     /// A moment of the clock.
     type Instant: Copy;
@@ -37,6 +38,11 @@ pub trait Timer {
 
     /// A future that waits for `wait` from now on.
     fn sleep(&self, wait: Duration) -> Self::Sleep;
+
+    /// A draw that is uniform over a `u32`; a test may fix it. The default is a generator of the thread.
+    fn draw(&self) -> u32 {
+        fastrand::u32(..)
+    }
 }
 
 /// Tokio's clock and timer; both stand still in a test with a paused clock.
@@ -69,5 +75,32 @@ impl Timer for TokioTimer {
 
     fn sleep(&self, wait: Duration) -> Self::Sleep {
         tokio::time::sleep(wait)
+    }
+}
+
+/// Tokio's clock with a draw that is always the same, for tests.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Loaded(pub(crate) u32);
+
+#[cfg(test)]
+impl Timer for Loaded {
+    type Instant = tokio::time::Instant;
+    type Sleep = tokio::time::Sleep;
+
+    fn now(&self) -> Self::Instant {
+        TokioTimer.now()
+    }
+
+    fn since(&self, earlier: Self::Instant) -> Duration {
+        TokioTimer.since(earlier)
+    }
+
+    fn sleep(&self, wait: Duration) -> Self::Sleep {
+        TokioTimer.sleep(wait)
+    }
+
+    fn draw(&self) -> u32 {
+        self.0
     }
 }

@@ -44,8 +44,6 @@ pub struct RetryLayer<W: Strategies> {
     made: Arc<OnceLock<Arc<Shared<W>>>>,
 }
 
-type Draw = dyn Fn() -> u32 + Send + Sync;
-
 /// What does not depend on a type.
 pub(super) struct Config {
     pub(super) policy: Policy,
@@ -59,7 +57,6 @@ pub(super) struct Config {
     pub(super) attempt_timeout: Option<Duration>,
     pub(super) drain: Drain,
     pub(super) observer: Option<Arc<dyn Observer>>,
-    draw: Option<Arc<Draw>>,
     pub(super) key: Option<IdempotencyKey>,
     pub(super) counts_attempts: bool,
     pub(super) is_nested: bool,
@@ -80,10 +77,6 @@ impl Config {
             line: Line::new(self.longest_line),
             gate: self.gate.as_ref().map(|gate| gate.fresh(self.fails_fast, self.closes_after)),
         }
-    }
-
-    pub(super) fn draw(&self) -> u32 {
-        self.draw.as_ref().map_or_else(|| fastrand::u32(..), |draw| draw())
     }
 }
 
@@ -114,7 +107,6 @@ impl<T: Timer> RetryLayer<With<CloneBody, LastAnswer, KnownErrors, T>> {
             attempt_timeout: None,
             drain: DRAINED,
             observer: None,
-            draw: None,
             key: None,
             counts_attempts: false,
             is_nested: false,
@@ -184,12 +176,6 @@ impl<W: Strategies> RetryLayer<W> {
     #[must_use]
     pub fn drain(self, bytes: usize, time: Duration) -> Self {
         self.with(|config| config.drain = Drain { bytes, time })
-    }
-
-    /// Spreads waits by these draws, each uniform over a `u32`, in place of a generator of the thread.
-    #[must_use]
-    pub fn draws(self, draw: impl Fn() -> u32 + Send + Sync + 'static) -> Self {
-        self.with(|config| config.draw = Some(Arc::new(draw)))
     }
 
     /// Gives requests that are not idempotent an `Idempotency-Key`, unless they have one.
@@ -295,7 +281,6 @@ impl Clone for Config {
             attempt_timeout: self.attempt_timeout,
             drain: self.drain,
             observer: self.observer.clone(),
-            draw: self.draw.clone(),
             key: self.key,
             counts_attempts: self.counts_attempts,
             is_nested: self.is_nested,

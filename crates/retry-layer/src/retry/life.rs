@@ -19,6 +19,7 @@ use crate::delivery::Deliver;
 use crate::limits::{Entry, Place, Ticket};
 use crate::observe::Event;
 use crate::replay::Replay;
+use crate::timer::Timer as _;
 use crate::trace::Spans;
 
 /// What a request needs beyond its first attempt.
@@ -291,7 +292,7 @@ where
         self.answer = answer;
         let now = at.now();
         let elapsed = now.saturating_sub(at.began);
-        let draw = at.shared.config.draw();
+        let draw = at.shared.strategies.timer().draw();
         self.run(at);
         let run = self.run.as_mut().expect("it has begun");
         let outcome = at.outcome(run.policy().profile(), self.answer.as_ref());

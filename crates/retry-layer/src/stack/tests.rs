@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tower::{ServiceExt, service_fn};
 
 use super::*;
+use crate::timer::Loaded;
 use crate::{Key, PeekLayer};
 
 trait Client:
@@ -50,7 +51,7 @@ async fn an_attempt_ends_after_thirty_seconds_or_what_the_profile_says() {
         (profile::IXON, profile::IXON.attempt_timeout().unwrap().as_secs()),
     ] {
         let (calls, client) = client(200, "");
-        let api = Stack::new(profile).with_retry(|retry| retry.draws(|| 0)).around(client);
+        let api = Stack::with_timer(profile, Loaded(0)).around(client);
         let began = Instant::now();
         let mut call = Box::pin(api.oneshot(get()));
         let _ = tokio::time::timeout(
@@ -84,14 +85,11 @@ async fn ten_refusals_in_a_row_close_it() {
 async fn a_job_waits_for_its_tokens_where_others_give_up() {
     for (is_paced, attempts) in [(false, 11), (true, 12)] {
         let (calls, client) = client(503, "down");
-        let stack = if is_paced {
-            Stack::new(profile::DEFAULT).pace()
-        } else {
-            Stack::new(profile::DEFAULT)
-        };
+        let stack = Stack::with_timer(profile::DEFAULT, Loaded(0));
+        let stack = if is_paced { stack.pace() } else { stack };
         let many = 12.try_into().unwrap();
         let policy = Policy::of(profile::DEFAULT).max_attempts(many).build().unwrap();
-        let api = stack.policy(policy).with_retry(|retry| retry.draws(|| 0)).around(client);
+        let api = stack.policy(policy).around(client);
         let response = api.oneshot(get()).await.unwrap();
         let said = Attempts::of(&response);
         assert_eq!((said.count(), *calls.lock().unwrap()), (attempts, attempts), "{said}");

@@ -152,7 +152,7 @@ async fn waits_are_spread_by_the_draws_that_are_given() {
     let (calls, service) = scripted(&[Status(503), Status(503)]);
     let backoff = Backoff::exponential(secs(2), secs(100)).unwrap();
     let policy = policy(3).backoff(backoff).jitter(Jitter::Full).build().unwrap();
-    let layer = RetryLayer::new(policy).draws(|| u32::MAX / 2 + 1);
+    let layer = RetryLayer::with_timer(policy, crate::timer::Loaded(u32::MAX / 2 + 1));
     layer.layer(service).oneshot(get()).await.unwrap();
     assert_eq!(times(&calls), [0, 1, 3]);
 }
