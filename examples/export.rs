@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use clap::Parser;
 use http_body_util::Full;
-use pagination::{Checkpoint, Pages, Query, Report};
+use pagination::{Checkpoint, Http, Pages, Query, Report};
 use retry_layer::observe::on_attempt;
 use retry_layer::{CollectLayer, Collected, Key, RetryLayer};
 use retry_policy::Policy;
@@ -164,7 +164,8 @@ async fn export(
     let (mut output, checkpoint, from) = open_output(options, &query)?;
     let went_on_from = output.last_key(options.api.simulated().key_field());
     let mut pages = match from {
-        Some(from) => Pages::from_checkpoint(client, query, from),
+        Some(from) => Pages::from_checkpoint(client, query, from)
+            .map_err(|error| Ending::usage(error.to_string()))?,
         None => Pages::new(client, query),
     };
     let mut delivered = embedded.as_ref().map(|_| Vec::new());
@@ -226,7 +227,7 @@ fn unwritable(error: &std::io::Error) -> Ending {
 
 /// Reads page after page until the end, a failure or a signal.
 async fn read(
-    pages: &mut Pages<Client, Full<Bytes>, Collected>,
+    pages: &mut Pages<Http<Client, Full<Bytes>, Collected>>,
     output: &mut Output,
     checkpoint: Option<&CheckpointFile>,
     mut delivered: Option<&mut Vec<String>>,
@@ -256,15 +257,15 @@ async fn read(
                     return unwritable(&error);
                 }
                 if let Some(delivered) = &mut delivered {
-                    let keys = rows.rows().iter().filter_map(|row| row.key());
-                    delivered.extend(keys.map(ToString::to_string));
+                    let keys = rows.rows().iter().filter_map(pagination::Row::key);
+                    delivered.extend(keys.map(|key| key.to_string()));
                 }
                 say.rows(pages.report());
                 save(&rows.checkpoint(), output)
             }
             Some(Err(error)) => return Ending::of_error(&error, policy, say),
             None => {
-                let saved = pages.checkpoint().map_or(Ok(()), |here| save(here, output));
+                let saved = save(&pages.checkpoint(), output);
                 let mut ending = Ending::of_outcome(pages.report().outcome(), say);
                 if pages.report().pages() == 0 && ending.kind == Kind::Complete {
                     ending.advice = Some(

@@ -15,7 +15,8 @@ use simulated_api::{Api, Fault, SimulatedApi};
 async fn read_all(url: &str, key: Key) -> Result<Option<Outcome>, BoxError> {
     let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
     let api = Stack::new(profile::DEFAULT).credential(Credential::api_key(key)?).around(client);
-    let query = Query::new(JUMPCLOUD_V1, url.parse()?)?.filter("active:$eq:true");
+    let active = JUMPCLOUD_V1.field("active").eq(true);
+    let query = Query::new(JUMPCLOUD_V1, url.parse()?)?.filter(active);
     let mut users = Pages::new(api, query).items::<serde_json::Value>();
     while let Some(user) = users.next().await {
         println!("{}", user?["username"]);

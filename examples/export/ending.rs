@@ -73,11 +73,11 @@ impl Ending {
             Some(Outcome::Complete) => {
                 Self::new(Kind::Complete, "every row was delivered exactly once")
             }
-            Some(Outcome::Inconsistent(why)) => Self {
+            Some(Outcome::Inconsistent { why }) => Self {
                 advice: Some("ask the API's vendor: rows may be missing".into()),
                 ..Self::new(Kind::Inconsistent, say.clean(&why.to_string()))
             },
-            Some(Outcome::BestEffort) => {
+            Some(Outcome::BestEffort { .. }) => {
                 let what = "the API counts rows that it does not show; \
                             all that it shows were delivered, but that cannot be proved";
                 Self::new(Kind::Inconsistent, what)

@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use http::{HeaderMap, Uri};
-use pagination::Query;
 use pagination::dialect::{Dialect, IXON, JUMPCLOUD_V1, JUMPCLOUD_V2};
+use pagination::{Filter, Query};
 use retry_layer::{Credential, Key};
 use retry_policy::backoff::Backoff;
 use retry_policy::jitter::Jitter;
@@ -113,9 +113,9 @@ pub enum BudgetName {
 impl ApiName {
     pub const fn dialect(self) -> Dialect {
         match self {
-            Self::JumpcloudV1 => JUMPCLOUD_V1,
-            Self::JumpcloudV2 => JUMPCLOUD_V2,
-            Self::Ixon => IXON,
+            Self::JumpcloudV1 => JUMPCLOUD_V1.untyped(),
+            Self::JumpcloudV2 => JUMPCLOUD_V2.untyped(),
+            Self::Ixon => IXON.untyped(),
         }
     }
 
@@ -167,7 +167,7 @@ impl Options {
         let mut query =
             Query::new(self.api.dialect(), uri).map_err(|error| format!("--url: {error}"))?;
         for filter in &self.filter {
-            query = query.filter(filter);
+            query = query.filter(Filter::raw(filter.as_str()));
         }
         if let Some(field) = &self.sort {
             query = query.sort(field).map_err(|error| format!("--sort: {error}"))?;

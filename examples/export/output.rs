@@ -110,7 +110,9 @@ impl CheckpointFile {
         let json: Value = serde_json::from_slice(&text)
             .map_err(|_| "the checkpoint cannot be read: it is not JSON".to_owned())?;
         let scan = json.get("scan").unwrap_or(&Value::Null);
-        let checkpoint = Checkpoint::from_json(scan, query).map_err(|error| error.to_string())?;
+        let checkpoint = serde_json::from_value::<Checkpoint>(scan.clone())
+            .map_err(|error| error.to_string())?;
+        checkpoint.fits(query).map_err(|error| error.to_string())?;
         let output = || Some((json["output"]["bytes"].as_u64()?, json["output"]["tail"].as_str()?));
         let (bytes, tail) = output().ok_or("the checkpoint cannot be read: it names no output")?;
         Ok(Some(Found { checkpoint, bytes, tail: tail.to_owned() }))
@@ -127,7 +129,7 @@ impl CheckpointFile {
         output.sync()?;
         let json = json!({
             "output": { "bytes": output.bytes, "tail": mark(&output.tail) },
-            "scan": checkpoint.to_json(),
+            "scan": checkpoint,
         });
         let mut file = File::create(&self.temporary)?;
         writeln!(file, "{json:#}")?;

@@ -101,7 +101,7 @@ impl Say {
 
     /// A page is out.
     pub fn rows(&self, scan: &Report) {
-        if let (_, Some(total)) = scan.totals() {
+        if let Some(total) = scan.totals().map(|totals| totals.last) {
             self.bar.set_length(total);
         }
         self.bar.set_position(scan.rows());

@@ -1,60 +1,330 @@
-//! The wire formats of real APIs: which request asks for a position, and what page an answer is.
+//! The wire formats of real APIs, and how to describe another one.
 //!
 //! | dialect | position | key | end |
 //! | --- | --- | --- | --- |
 //! | [`JUMPCLOUD_V1`] | `skip`, `limit`, `sort` | `_id` | the fence |
+//! | [`JUMPCLOUD_SEARCH`] | the same, in a POST's body | `_id` | the fence |
 //! | [`JUMPCLOUD_V2`] | `skip`, `limit`, `sort` | `id` | the fence |
+//! | [`JUMPCLOUD_V2_LINK`] | `Link: <…>; rel="next"` | `id` | no such link, and the total reached |
+//! | [`DIRECTORY_INSIGHTS`] | `search_after` | `id` | `X-Result-Count` below `X-Limit` |
 //! | [`IXON`] | `page-after`, `page-size` | `publicId`, where rows have it | `moreAfter` is null |
+//! | [`OPERATIONS1`] | `pageIndex`, `pageSize`, `orderBy=id` | `id` | the fence |
+//! | [`PAGE_TOKEN`] | `pageToken`, `pageSize` | `name`, where rows have it | no `nextPageToken` |
+//! | [`LINK`] | `Link: <…>; rel="next"` | `id`, where rows have it | no such link |
+//!
+//! A [`Dialect`] of your own is data and two functions: what to ask, and what an answer is.
+//!
+//! ```
+//! use pagination::dialect::{Dialect, Method};
+//!
+//! /// `GET /books?count=50&from=<cursor>` answers `{"books": [{"isbn": …}, …], "more": "<cursor>"}`.
+//! const LIBRARY: Dialect = Dialect::new("library", Method::Cursor)
+//!     .key(&["isbn"])
+//!     .rows_at_most(|_| 50)
+//!     .own_parameters(&["count", "from"])
+//!     .call(|call| {
+//!         call.parameter("count", call.rows());
+//!         if let Some(cursor) = call.cursor() {
+//!             call.parameter("from", cursor);
+//!         }
+//!     })
+//!     .page(|answer| {
+//!         let [books, more] = answer.object(["books", "more"])?;
+//!         Ok(answer.rows_in(books)?.with_next(more.cursor()?))
+//!     });
+//! # let _ = LIBRARY;
+//! ```
 
+mod call;
+mod directory_insights;
 mod ixon;
 mod jumpcloud;
+mod jumpcloud_search;
+mod link;
+mod operations1;
+mod page_token;
 
-use bytes::Bytes;
-use http::HeaderMap;
+use core::fmt;
+use core::marker::PhantomData;
+use core::time::Duration;
 
-pub use ixon::IXON;
-pub use jumpcloud::{JUMPCLOUD_V1, JUMPCLOUD_V2};
+use serde_json::Value;
 
-use crate::page::{NotAPage, Page};
+pub use call::{Call, Place};
+pub use directory_insights::{DIRECTORY_INSIGHTS, DirectoryInsights};
+pub use ixon::{IXON, Ixon};
+pub use jumpcloud::{JUMPCLOUD_V1, JUMPCLOUD_V2, JUMPCLOUD_V2_LINK, JumpCloudV1, JumpCloudV2};
+pub use jumpcloud_search::{JUMPCLOUD_SEARCH, JumpCloudSearch};
+pub use link::LINK;
+pub use operations1::{OPERATIONS1, Operations1};
+pub use page_token::PAGE_TOKEN;
 
-/// A wire format, as data and pure functions.
-#[derive(Clone, Copy, Debug)]
-pub struct Dialect {
-    pub(crate) name: &'static str,
-    pub(crate) method: Method,
-    /// The largest page that the API's documents allow, in rows.
-    pub(crate) ceiling: u32,
-    pub(crate) filter_parameter: &'static str,
-    /// The parameters that the scan writes itself.
-    pub(crate) own_parameters: &'static [&'static str],
-    pub(crate) headers: &'static [(&'static str, &'static str)],
-    pub(crate) page: fn(&HeaderMap, &Bytes) -> Result<Page, NotAPage>,
-    pub(crate) words: fn(&[u8]) -> Option<ApiWords>,
+use crate::KeyRef;
+use crate::filter::{Comparison, Field};
+use crate::page::{Answer, KeyField, NotAPage, Page};
+
+/// No filter language: [`Filter::raw`](crate::Filter::raw) only.
+#[derive(Debug)]
+pub struct Any(());
+
+/// A wire format, as data and pure functions, with `G` for the language of its filters.
+pub struct Dialect<G = Any> {
+    pub(crate) spec: Spec,
+    grammar: PhantomData<fn() -> G>,
 }
 
 /// How the API finds the next page.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Method {
-    /// By a cursor that the page before brought.
-    Cursor { position: &'static str, size: &'static str },
-    /// By the rank of its first row, in the order of the key.
-    Offset {
-        /// The names by which the API may sort by its key; the first is sent by default.
-        sort_fields: &'static [&'static str],
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Method {
+    /// By a cursor or a token that the page before brought.
+    Cursor,
+    /// By an address that the page before brought.
+    Link,
+    /// By the rank of its first row.
+    Offset,
+    /// By its number, counted from `first`, times the rows of a page.
+    PageIndex {
+        /// The number of the first page.
+        first: u64,
     },
 }
 
-impl Dialect {
+/// Where a request carries what it asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carrier {
+    /// In the query of its address: a GET.
+    Address,
+    /// In a JSON object: a POST that only reads.
+    Body,
+}
+
+/// The data and functions of a dialect.
+#[derive(Clone, Copy)]
+pub(crate) struct Spec {
+    pub(crate) name: &'static str,
+    pub(crate) method: Method,
+    pub(crate) carrier: Carrier,
+    /// The largest page that the API's documents allow, in rows.
+    pub(crate) ceiling: fn(&str) -> u32,
+    pub(crate) key: KeyField,
+    /// The names by which the API may sort by its key; the first is sent by default.
+    pub(crate) sort_fields: &'static [&'static str],
+    /// What stands between several sort fields; `None` if there can only be one.
+    pub(crate) sort_separator: Option<char>,
+    /// Whether this path's list can be sorted.
+    pub(crate) is_sortable: fn(&str) -> bool,
+    /// Whether the API answers the reverse order.
+    pub(crate) has_reverse: bool,
+    /// The parameter that selects fields, and what stands between them; a JSON list if nothing does.
+    pub(crate) fields: Option<(&'static str, &'static str)>,
+    /// The parameters that the scan writes itself; a name that ends in `[` stands for all that begin so.
+    pub(crate) own_parameters: &'static [&'static str],
+    pub(crate) headers: &'static [(&'static str, &'static str)],
+    /// The header for an organisation, and the paths that must not have it.
+    pub(crate) organization: Option<(&'static str, &'static [&'static str])>,
+    pub(crate) call: fn(&mut Call<'_>),
+    pub(crate) page: fn(&Answer<'_>) -> Result<Page, NotAPage>,
+    pub(crate) words: fn(&[u8]) -> Option<ApiWords>,
+    /// The filter that bounds the key.
+    pub(crate) bound: Option<Bound>,
+    /// A cursor that repeats is the end, and no contradiction.
+    pub(crate) repeat_is_end: bool,
+    /// How long one request may take.
+    pub(crate) time_limit: Option<Duration>,
+}
+
+/// A filter that bounds the key.
+#[derive(Clone, Copy)]
+pub(crate) struct Bound {
+    pub(crate) filter: fn(&str, Comparison, KeyRef<'_>) -> Value,
+    /// Whether the API's documents promise it, so that no probe is needed.
+    pub(crate) is_declared: bool,
+    /// Whether it may stand beside a choice between filters.
+    pub(crate) beside_any: bool,
+}
+
+impl<G> Dialect<G> {
+    pub(crate) const fn of(spec: Spec) -> Self {
+        Self { spec, grammar: PhantomData }
+    }
+
     /// The dialect's name.
     #[must_use]
     pub const fn name(&self) -> &'static str {
-        self.name
+        self.spec.name
     }
 
-    /// The largest page, in rows.
+    /// How it finds the next page.
     #[must_use]
-    pub const fn ceiling(&self) -> u32 {
-        self.ceiling
+    pub const fn method(&self) -> Method {
+        self.spec.method
+    }
+
+    /// The largest page of the list at this path, in rows.
+    #[must_use]
+    pub fn ceiling(&self, path: &str) -> u32 {
+        (self.spec.ceiling)(path)
+    }
+
+    /// A field to filter by.
+    #[must_use]
+    pub fn field(&self, name: impl Into<String>) -> Field<G> {
+        Field::new(name)
+    }
+
+    /// The same without its filter language, for a dialect that is chosen at run time.
+    #[must_use]
+    pub const fn untyped(self) -> Dialect {
+        Dialect::of(self.spec)
+    }
+}
+
+impl Dialect {
+    /// A dialect of your own. It asks by [`call`](Self::call) and reads by [`page`](Self::page); pages have
+    /// 100 rows at most, rows have no key, and nothing is sorted, until told otherwise.
+    #[must_use]
+    pub const fn new(name: &'static str, method: Method) -> Self {
+        Self::of(Spec {
+            name,
+            method,
+            carrier: Carrier::Address,
+            ceiling: |_| 100,
+            key: KeyField { paths: &[], is_required: false },
+            sort_fields: &[],
+            sort_separator: None,
+            is_sortable: |_| true,
+            has_reverse: true,
+            fields: None,
+            own_parameters: &[],
+            headers: &[("accept", "application/json")],
+            organization: None,
+            call: |_| (),
+            page: |answer| answer.list(),
+            words: message_of,
+            bound: None,
+            repeat_is_end: false,
+            time_limit: None,
+        })
+    }
+
+    /// What a request for a page carries.
+    #[must_use]
+    pub const fn call(mut self, call: fn(&mut Call<'_>)) -> Self {
+        self.spec.call = call;
+        self
+    }
+
+    /// What page an answer with status 200 is; by default the body is the list of rows.
+    #[must_use]
+    pub const fn page(mut self, page: fn(&Answer<'_>) -> Result<Page, NotAPage>) -> Self {
+        self.spec.page = page;
+        self
+    }
+
+    /// Rows are told apart by this field, or by these together, given from the row down as in `to.id`.
+    #[must_use]
+    pub const fn key(mut self, paths: &'static [&'static str]) -> Self {
+        self.spec.key.paths = paths;
+        self
+    }
+
+    /// The API sorts by its unique, immutable key when asked to by this name. The list is then read in this
+    /// order, and every row must have the key.
+    #[must_use]
+    pub const fn sorted_by(mut self, names: &'static [&'static str]) -> Self {
+        self.spec.sort_fields = names;
+        self.spec.key.is_required = true;
+        self
+    }
+
+    /// The API cannot answer the reverse order, so that the end is proved by a total or only probed.
+    #[must_use]
+    pub const fn without_reverse(mut self) -> Self {
+        self.spec.has_reverse = false;
+        self
+    }
+
+    /// The largest page of the list at a path, in rows: 1 at least.
+    #[must_use]
+    pub const fn rows_at_most(mut self, ceiling: fn(&str) -> u32) -> Self {
+        self.spec.ceiling = ceiling;
+        self
+    }
+
+    /// The parameters that [`call`](Self::call) writes, which an address must not hold already.
+    #[must_use]
+    pub const fn own_parameters(mut self, names: &'static [&'static str]) -> Self {
+        self.spec.own_parameters = names;
+        self
+    }
+
+    /// Headers that every request carries.
+    #[must_use]
+    pub const fn headers(mut self, headers: &'static [(&'static str, &'static str)]) -> Self {
+        self.spec.headers = headers;
+        self
+    }
+
+    /// Asks with POST and a JSON body, and vouches that it only reads.
+    #[must_use]
+    pub const fn in_body(mut self) -> Self {
+        self.spec.carrier = Carrier::Body;
+        self
+    }
+
+    /// What the API says about an error, from its body; by default the text in `message` or `error`.
+    #[must_use]
+    pub const fn words(mut self, words: fn(&[u8]) -> Option<ApiWords>) -> Self {
+        self.spec.words = words;
+        self
+    }
+
+    /// The filter that bounds the key, for keyset paging and key ranges. It is proved by a probe first,
+    /// unless the API's documents promise it (`is_declared`).
+    #[must_use]
+    pub const fn bounded_by(
+        mut self,
+        filter: fn(&str, Comparison, KeyRef<'_>) -> Value,
+        is_declared: bool,
+    ) -> Self {
+        self.spec.bound = Some(Bound { filter, is_declared, beside_any: true });
+        self
+    }
+
+    /// A cursor that repeats means the end. Only for an API that promises it: elsewhere it is how rows
+    /// are lost.
+    #[must_use]
+    pub const fn repeat_is_end(mut self) -> Self {
+        self.spec.repeat_is_end = true;
+        self
+    }
+
+    /// No request may take longer: pages shrink before they do.
+    #[must_use]
+    pub const fn time_limit(mut self, limit: Duration) -> Self {
+        self.spec.time_limit = Some(limit);
+        self
+    }
+}
+
+impl<G> Clone for Dialect<G> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<G> Copy for Dialect<G> {}
+
+impl<G> fmt::Debug for Dialect<G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Dialect").field(&self.spec.name).finish()
+    }
+}
+
+impl fmt::Debug for Spec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
     }
 }
 
@@ -66,6 +336,12 @@ pub struct ApiWords {
 }
 
 impl ApiWords {
+    /// These words, about this part of the request if any.
+    #[must_use]
+    pub fn new(message: impl Into<String>, field: Option<String>) -> Self {
+        Self { message: message.into(), field }
+    }
+
     /// The message.
     #[must_use]
     pub fn message(&self) -> &str {
@@ -77,4 +353,12 @@ impl ApiWords {
     pub fn field(&self) -> Option<&str> {
         self.field.as_deref()
     }
+}
+
+/// `{"message": "…"}`, `{"error": "…"}` or `{"error": {"message": "…"}}`.
+pub(crate) fn message_of(body: &[u8]) -> Option<ApiWords> {
+    let json: Value = serde_json::from_slice(body).ok()?;
+    let message = json.get("message").or_else(|| json.get("error"))?;
+    let message = message.get("message").unwrap_or(message);
+    Some(ApiWords::new(message.as_str()?, None))
 }

@@ -17,6 +17,16 @@ pub enum Key {
     Text(String),
 }
 
+/// A [`Key`] that is part of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(clippy::exhaustive_enums, reason = "a row's author makes one")]
+pub enum KeyRef<'a> {
+    /// A whole number.
+    Number(i128),
+    /// A text.
+    Text(&'a str),
+}
+
 impl Key {
     /// The key in a JSON value: a text or a whole number.
     pub(crate) fn from_json(value: &Value) -> Option<Self> {
@@ -32,22 +42,60 @@ impl Key {
     }
 
     pub(crate) fn to_json(&self) -> Value {
+        self.borrow().to_json()
+    }
+
+    /// The key, borrowed.
+    #[must_use]
+    pub fn borrow(&self) -> KeyRef<'_> {
         match self {
-            Self::Number(number) => i64::try_from(*number)
+            Self::Number(number) => KeyRef::Number(*number),
+            Self::Text(text) => KeyRef::Text(text.as_str()),
+        }
+    }
+}
+
+impl KeyRef<'_> {
+    /// The key by itself.
+    #[must_use]
+    pub fn to_key(self) -> Key {
+        match self {
+            Self::Number(number) => Key::Number(number),
+            Self::Text(text) => Key::Text(text.to_owned()),
+        }
+    }
+
+    /// The key as JSON: a text or a number; null for a number that JSON's readers do not hold.
+    #[must_use]
+    pub fn to_json(self) -> Value {
+        match self {
+            Self::Number(number) => i64::try_from(number)
                 .map(Value::from)
-                .or_else(|_| u64::try_from(*number).map(Value::from))
+                .or_else(|_| u64::try_from(number).map(Value::from))
                 .unwrap_or(Value::Null),
-            Self::Text(text) => Value::from(text.as_str()),
+            Self::Text(text) => Value::from(text),
         }
     }
 }
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.borrow().fmt(f)
+    }
+}
+
+impl fmt::Display for KeyRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Number(number) => write!(f, "{number}"),
             Self::Text(text) => f.write_str(text),
         }
+    }
+}
+
+impl PartialEq<Key> for KeyRef<'_> {
+    fn eq(&self, other: &Key) -> bool {
+        *self == other.borrow()
     }
 }
 
@@ -65,10 +113,19 @@ pub enum Order {
 impl Order {
     /// Compares two keys as the scan meets them.
     #[must_use]
-    pub fn compare(self, a: &Key, b: &Key) -> Ordering {
+    pub fn compare(self, a: KeyRef<'_>, b: KeyRef<'_>) -> Ordering {
         match self {
-            Self::Ascending => a.cmp(b),
-            Self::Descending => b.cmp(a),
+            Self::Ascending => a.cmp(&b),
+            Self::Descending => b.cmp(&a),
+        }
+    }
+
+    /// The other direction.
+    #[must_use]
+    pub const fn reversed(self) -> Self {
+        match self {
+            Self::Ascending => Self::Descending,
+            Self::Descending => Self::Ascending,
         }
     }
 }

@@ -1,47 +1,126 @@
 //! What is read: a collection, its filters, and an order that no write can disturb.
 
+mod invalid;
+mod request;
+#[cfg(test)]
+mod tests;
+
 use core::fmt;
+use core::marker::PhantomData;
+use std::time::SystemTime;
 
-use http::{Request, Uri};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use percent_encoding::percent_decode_str;
+use serde_json::Value;
 
-use crate::Order;
-use crate::dialect::{Dialect, Method};
+use crate::dialect::{Any, Dialect, Method, Spec};
+use crate::filter::Filter;
+use crate::page::KeyField;
+use crate::{Key, KeyRef, Order};
 
-/// Everything but RFC 3986's unreserved characters is encoded.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub use invalid::InvalidQuery;
+pub(crate) use request::At;
 
-/// A collection to read, and how.
+/// The bytes of pages that are held ahead of the reader, by default: 32 MiB. Our choice: some hundred
+/// usual pages.
+const BYTES_AHEAD: usize = 32 * 1024 * 1024;
+
+/// A collection to read, and how; `G` is the language of the dialect's filters.
 ///
 /// ```
 /// use pagination::{Query, dialect::JUMPCLOUD_V1};
 ///
 /// let users = Query::new(JUMPCLOUD_V1, "https://console.jumpcloud.com/api/systemusers".parse()?)?
-///     .filter("department:$eq:IT")
+///     .filter(JUMPCLOUD_V1.field("department").eq("IT"))
 ///     .sort("-_id")?;
 /// assert!(users.sort("username").is_err(), "two users could have the same name");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
-pub struct Query {
-    pub(crate) dialect: Dialect,
-    uri: Uri,
-    filters: Vec<String>,
-    sort_field: &'static str,
-    order: Order,
-    page_size: u32,
-    prefetch: usize,
+pub struct Query<G = Any> {
+    pub(crate) terms: Terms,
+    grammar: PhantomData<fn() -> G>,
 }
 
-impl Query {
+/// What a query says, whatever its language.
+#[derive(Clone)]
+pub(crate) struct Terms {
+    pub(crate) spec: Spec,
+    pub(crate) uri: Uri,
+    pub(crate) all: Vec<Value>,
+    pub(crate) any: Vec<Value>,
+    pub(crate) members: Vec<(String, Value)>,
+    pub(crate) headers: HeaderMap,
+    pub(crate) key: KeyField,
+    /// The name by which the API sorts by the key; empty for a list that is not sorted.
+    pub(crate) sort_field: &'static str,
+    pub(crate) order: Order,
+    /// Fields that rows are sorted by before the key.
+    pub(crate) sorted: Vec<(String, Order)>,
+    /// Those of them that never change.
+    immutable: Vec<String>,
+    pub(crate) is_unstable: bool,
+    pub(crate) second_pass: bool,
+    pub(crate) keyset: bool,
+    pub(crate) range: Range,
+    pub(crate) span: Option<(SystemTime, SystemTime)>,
+    /// Rows whose time in this field is not before this one are left to another query.
+    pub(crate) before: Option<(&'static str, SystemTime)>,
+    page_size: u32,
+    prefetch: usize,
+    prefetch_bytes: usize,
+    pub(crate) limit: Option<u64>,
+}
+
+/// The keys that are read: from one, and less than another.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Range {
+    pub(crate) from: Option<Key>,
+    pub(crate) to: Option<Key>,
+}
+
+impl Range {
+    pub(crate) fn excludes(&self, key: KeyRef<'_>) -> bool {
+        self.from.as_ref().is_some_and(|from| key < from.borrow())
+            || self.to.as_ref().is_some_and(|to| key >= to.borrow())
+    }
+}
+
+impl<G> Query<G> {
     /// All rows of the collection at `uri`, in ascending order of its key where the API sorts.
     ///
     /// # Errors
     ///
     /// [`InvalidQuery::NotAbsolute`] without scheme and host, [`InvalidQuery::UserInfo`] with a
     /// password in the address, [`InvalidQuery::OwnParameter`] if the address already holds a
-    /// parameter that the scan writes.
-    pub fn new(dialect: Dialect, uri: Uri) -> Result<Self, InvalidQuery> {
+    /// parameter that the scan writes, [`InvalidQuery::Unsortable`] if the API cannot sort this list, so
+    /// that it needs [`unstable`](Self::unstable).
+    pub fn new(dialect: Dialect<G>, uri: Uri) -> Result<Self, InvalidQuery> {
+        let query = Self::of(dialect, uri)?;
+        let needs_sort =
+            matches!(query.terms.spec.method, Method::Offset | Method::PageIndex { .. });
+        if needs_sort && query.terms.sort_field.is_empty() {
+            return Err(InvalidQuery::Unsortable { dialect: query.terms.spec.name });
+        }
+        Ok(query)
+    }
+
+    /// All rows of a collection that the API cannot sort, in whatever order it answers.
+    ///
+    /// Rows are told apart by their key and counted against the API's total. That cannot prove that none is
+    /// missing: the report ends as [`Outcome::BestEffort`](crate::Outcome::BestEffort), unless one answer held
+    /// the whole list.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new), but for [`InvalidQuery::Unsortable`].
+    pub fn unstable(dialect: Dialect<G>, uri: Uri) -> Result<Self, InvalidQuery> {
+        let mut query = Self::of(dialect, uri)?;
+        (query.terms.is_unstable, query.terms.sort_field) = (true, "");
+        Ok(query)
+    }
+
+    fn of(dialect: Dialect<G>, uri: Uri) -> Result<Self, InvalidQuery> {
+        let spec = dialect.spec;
         let authority = uri.authority().ok_or(InvalidQuery::NotAbsolute)?;
         if uri.scheme().is_none() {
             return Err(InvalidQuery::NotAbsolute);
@@ -52,54 +131,191 @@ impl Query {
         for pair in uri.query().unwrap_or_default().split('&') {
             let name = pair.split('=').next().unwrap_or_default();
             let name = percent_decode_str(name).decode_utf8_lossy();
-            if let Some(own) = dialect.own_parameters.iter().find(|own| **own == name) {
+            if let Some(own) = spec.own_parameters.iter().find(|own| **own == name) {
                 return Err(InvalidQuery::OwnParameter { parameter: own });
             }
         }
-        let sort_field = match dialect.method {
-            Method::Offset { sort_fields: [first, ..] } => first,
-            _ => "",
-        };
-        Ok(Self {
-            dialect,
+        let is_sortable = (spec.is_sortable)(uri.path());
+        let sort_field = spec.sort_fields.first().filter(|_| is_sortable).copied();
+        let terms = Terms {
+            spec,
+            page_size: (spec.ceiling)(uri.path()).max(1),
             uri,
-            filters: Vec::new(),
-            sort_field,
+            all: Vec::new(),
+            any: Vec::new(),
+            members: Vec::new(),
+            headers: HeaderMap::new(),
+            key: spec.key,
+            sort_field: sort_field.unwrap_or_default(),
             order: Order::Ascending,
-            page_size: dialect.ceiling,
+            sorted: Vec::new(),
+            immutable: Vec::new(),
+            is_unstable: false,
+            second_pass: false,
+            keyset: spec.bound.is_some_and(|bound| bound.is_declared),
+            range: Range::default(),
+            span: None,
+            before: None,
             prefetch: 0,
-        })
+            prefetch_bytes: BYTES_AHEAD,
+            limit: None,
+        };
+        Ok(Self { terms, grammar: PhantomData })
     }
 
-    /// Only the rows that match, in the API's own syntax; the value is percent-encoded.
+    /// Only the rows that match, and match every other filter.
     #[must_use]
-    pub fn filter(mut self, expression: impl Into<String>) -> Self {
-        self.filters.push(expression.into());
+    pub fn filter(mut self, filter: Filter<G>) -> Self {
+        self.terms.all.push(filter.expression);
         self
     }
 
-    /// Sorted by this field, `-` in front for descending order.
+    pub(crate) fn or(mut self, filters: impl IntoIterator<Item = Filter<G>>) -> Self {
+        self.terms.any.extend(filters.into_iter().map(|filter| filter.expression));
+        self
+    }
+
+    /// Only these fields of each row, and its key.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidQuery::NoFields`] if the dialect cannot select fields.
+    pub fn fields<'a>(
+        self,
+        names: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self, InvalidQuery> {
+        let dialect = self.terms.spec.name;
+        let (parameter, separator) =
+            self.terms.spec.fields.ok_or(InvalidQuery::NoFields { dialect })?;
+        let mut names: Vec<_> = names.into_iter().collect();
+        for path in self.terms.key.paths {
+            if !names.contains(path) {
+                names.push(path);
+            }
+        }
+        let value = match separator {
+            "" => Value::from(names),
+            _ => Value::from(names.join(separator)),
+        };
+        Ok(self.with(parameter, value))
+    }
+
+    /// Another parameter of the request: in the address, or in the body if the dialect asks there.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidQuery::OwnParameter`] for one that the scan writes itself.
+    pub fn parameter(self, name: &str, value: impl Into<Value>) -> Result<Self, InvalidQuery> {
+        match self.terms.spec.own_parameters.iter().find(|own| **own == name) {
+            Some(parameter) => Err(InvalidQuery::OwnParameter { parameter }),
+            None => Ok(self.with(name, value)),
+        }
+    }
+
+    pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        let is_list = name.ends_with("[]");
+        self.terms.members.retain(|(other, _)| is_list || other != name);
+        self.terms.members.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// A header of every request. A credential belongs into the service instead, which knows how to refresh it.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidQuery::NoHeader`] if this is no name or no value of a header.
+    pub fn header(mut self, name: &str, value: &str) -> Result<Self, InvalidQuery> {
+        let invalid = || InvalidQuery::NoHeader { name: name.to_owned() };
+        let name = HeaderName::try_from(name).map_err(|_| invalid())?;
+        let value = HeaderValue::try_from(value).map_err(|_| invalid())?;
+        self.terms.headers.insert(name, value);
+        Ok(self)
+    }
+
+    /// The rows of this organisation: the dialect's header, which is left out on the paths that must not
+    /// have it.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidQuery::NoHeader`] if the dialect has none, or this is no value for it.
+    pub fn organization(self, id: &str) -> Result<Self, InvalidQuery> {
+        let (name, without) = self
+            .terms
+            .spec
+            .organization
+            .ok_or_else(|| InvalidQuery::NoHeader { name: "organization".to_owned() })?;
+        let path = self.terms.uri.path();
+        let is_below = |prefix: &&str| {
+            path.strip_prefix(*prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        if without.iter().any(is_below) { Ok(self) } else { self.header(name, id) }
+    }
+
+    /// Rows are told apart by this field, or by these together, given from the row down as in `to.id`. For
+    /// lists whose rows have another key than the dialect's others.
+    #[must_use]
+    pub const fn key(mut self, paths: &'static [&'static str]) -> Self {
+        self.terms.key.paths = paths;
+        self
+    }
+
+    /// Sorted by this name of the unique key, `-` in front for descending order.
     ///
     /// # Errors
     ///
     /// [`InvalidQuery::NotUnique`] for any field but the dialect's unique key,
     /// [`InvalidQuery::Unsortable`] where the API cannot sort.
     pub fn sort(mut self, field: &str) -> Result<Self, InvalidQuery> {
-        let (name, order) = match field.strip_prefix('-') {
-            Some(name) => (name, Order::Descending),
-            None => (field, Order::Ascending),
-        };
-        let Method::Offset { sort_fields } = self.dialect.method else {
-            return Err(InvalidQuery::Unsortable { dialect: self.dialect.name });
-        };
-        self.sort_field = sort_fields.iter().find(|key| **key == name).ok_or_else(|| {
-            InvalidQuery::NotUnique {
-                field: name.to_owned(),
-                key: sort_fields.first().copied().unwrap_or_default(),
-            }
+        let (name, order) = direction(field);
+        if self.terms.sort_field.is_empty() {
+            return Err(InvalidQuery::Unsortable { dialect: self.terms.spec.name });
+        }
+        let unique = self.terms.spec.sort_fields.iter().find(|key| **key == name);
+        self.terms.sort_field = unique.ok_or_else(|| InvalidQuery::NotUnique {
+            field: name.to_owned(),
+            key: self.terms.sort_field,
         })?;
-        self.order = order;
+        self.terms.order = order;
         Ok(self)
+    }
+
+    /// Sorted by these fields, and by the key among rows that are equal in them.
+    ///
+    /// A row whose field changes can jump over the scan, so the report ends as
+    /// [`Outcome::BestEffort`](crate::Outcome::BestEffort) at best, unless every field is
+    /// [`immutable`](Self::immutable).
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidQuery::Unsortable`] where the API cannot sort by several fields.
+    pub fn sort_by<'a>(
+        mut self,
+        fields: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self, InvalidQuery> {
+        let is_offset = matches!(self.terms.spec.method, Method::Offset);
+        if self.terms.sort_field.is_empty()
+            || self.terms.spec.sort_separator.is_none()
+            || !is_offset
+        {
+            return Err(InvalidQuery::Unsortable { dialect: self.terms.spec.name });
+        }
+        for field in fields {
+            let (name, order) = direction(field);
+            if self.terms.spec.sort_fields.contains(&name) {
+                // What comes behind a unique field orders nothing.
+                self.terms.order = order;
+                break;
+            }
+            self.terms.sorted.push((name.to_owned(), order));
+        }
+        Ok(self)
+    }
+
+    /// This field never changes: the caller vouches for it.
+    #[must_use]
+    pub fn immutable(mut self, field: &str) -> Self {
+        self.terms.immutable.push(field.to_owned());
+        self
     }
 
     /// Pages of this many rows; the dialect's ceiling by default. An anchored page has at least
@@ -112,27 +328,97 @@ impl Query {
         if rows == 0 {
             return Err(InvalidQuery::NoRows);
         }
-        self.page_size = rows;
+        self.terms.page_size = rows;
         Ok(self)
     }
 
     /// This many pages are asked for ahead of the one that is read, and held in memory; 0 by default.
     /// A cursor dialect can only ask for one, because it must have seen the page before, and an
-    /// offset dialect for none while the API tells no total.
+    /// offset dialect for none while the API tells no total. Fewer are asked for while the API throttles.
     #[must_use]
     pub const fn prefetch(mut self, pages: usize) -> Self {
-        self.prefetch = pages;
+        self.terms.prefetch = pages;
         self
+    }
+
+    /// No page is asked for ahead while those at hand and on their way have this many bytes; 32 MiB by
+    /// default.
+    #[must_use]
+    pub const fn prefetch_bytes(mut self, bytes: usize) -> Self {
+        self.terms.prefetch_bytes = bytes;
+        self
+    }
+
+    /// No more than this many rows; no page is larger or asked for beyond what they need, but for one row
+    /// that tells whether there are more.
+    #[must_use]
+    pub const fn limit(mut self, rows: u64) -> Self {
+        self.terms.limit = Some(rows);
+        self
+    }
+
+    /// Every page begins behind the last key instead of at a rank, if the API's documents promise a filter
+    /// for that or a probe proves it; else as without.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidQuery::NoBound`] if the dialect has no such filter, or it cannot stand beside this query's
+    /// filters or sort.
+    pub fn keyset(mut self) -> Result<Self, InvalidQuery> {
+        self.terms.bound()?;
+        self.terms.keyset = true;
+        Ok(self)
+    }
+
+    /// A list that cannot be sorted is walked twice; the second walk delivers what the first has missed.
+    #[must_use]
+    pub const fn second_pass(mut self) -> Self {
+        self.terms.second_pass = true;
+        self
+    }
+
+    pub(crate) fn within(mut self, range: Range) -> Self {
+        self.terms.range = range;
+        self
+    }
+
+    /// The same without its filter language.
+    #[must_use]
+    pub fn untyped(self) -> Query {
+        Query { terms: self.terms, grammar: PhantomData }
+    }
+
+    /// A stable number for what is read: dialect, origin, address, filters, parameters, headers and sort, not how
+    /// fast and not with which credential.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        self.terms.fingerprint()
+    }
+}
+
+impl Terms {
+    /// The filter that bounds the key.
+    pub(crate) fn bound(&self) -> Result<crate::dialect::Bound, InvalidQuery> {
+        let is_free = self.sorted.is_empty() && !self.sort_field.is_empty();
+        self.spec
+            .bound
+            .filter(|bound| is_free && (bound.beside_any || self.any.is_empty()))
+            .ok_or(InvalidQuery::NoBound { dialect: self.spec.name })
     }
 
     pub(crate) const fn order(&self) -> Order {
         self.order
     }
 
+    /// Whether the sort has a field that may change.
+    pub(crate) fn is_mutable(&self) -> bool {
+        self.sorted.iter().any(|(name, _)| !self.immutable.contains(name))
+    }
+
     pub(crate) fn rows_per_page(&self) -> u32 {
-        match self.dialect.method {
-            Method::Offset { .. } => self.page_size.max(2),
-            Method::Cursor { .. } => self.page_size,
+        match self.spec.method {
+            Method::Offset | Method::PageIndex { .. } if !self.is_unstable => self.page_size.max(2),
+            _ => self.page_size,
         }
     }
 
@@ -140,236 +426,39 @@ impl Query {
         self.prefetch
     }
 
-    /// A stable number for what is read: dialect, address, filters and sort, not how fast.
-    #[must_use]
-    pub fn fingerprint(&self) -> String {
-        let order = match self.order {
-            Order::Ascending => "",
-            Order::Descending => "-",
-        };
-        let mut hash = Fnv::new();
-        hash.part(self.dialect.name);
-        hash.part(&self.uri.to_string());
-        hash.part(order);
-        hash.part(self.sort_field);
-        for filter in &self.filters {
-            hash.part(filter);
-        }
-        format!("{:016x}", hash.0)
-    }
-
-    /// The request for a page.
-    pub(crate) fn request<B: From<bytes::Bytes>>(
-        &self,
-        place: &Place,
-        rows: u32,
-    ) -> Result<Request<B>, InvalidQuery> {
-        let mut target = self.uri.path().to_owned();
-        let mut separator = '?';
-        let mut push = |text: &str| {
-            target.push(separator);
-            target.push_str(text);
-            separator = '&';
-        };
-        if let Some(query) = self.uri.query().filter(|query| !query.is_empty()) {
-            push(query);
-        }
-        let encoded = |value: &str| utf8_percent_encode(value, ENCODED).to_string();
-        for filter in &self.filters {
-            push(&format!("{}={}", self.dialect.filter_parameter, encoded(filter)));
-        }
-        match (self.dialect.method, place) {
-            (Method::Offset { .. }, Place::Rank { skip, order }) => {
-                let minus = if *order == Order::Descending { "-" } else { "" };
-                push(&format!("limit={rows}&skip={skip}&sort={minus}{}", self.sort_field));
-            }
-            (Method::Cursor { position, size }, Place::After(cursor)) => {
-                push(&format!("{size}={rows}"));
-                if let Some(cursor) = cursor {
-                    push(&format!("{position}={}", encoded(cursor)));
-                }
-            }
-            (Method::Offset { .. }, Place::After(_))
-            | (Method::Cursor { .. }, Place::Rank { .. }) => {
-                debug_assert!(false, "the scan asks by its dialect's own method");
-            }
-        }
-        let mut parts = self.uri.clone().into_parts();
-        let too_long = |_| InvalidQuery::TooLong { bytes: target.len() };
-        parts.path_and_query = Some(target.parse().map_err(too_long)?);
-        let mut request = Request::new(B::from(bytes::Bytes::new()));
-        *request.uri_mut() =
-            Uri::from_parts(parts).map_err(|_| InvalidQuery::TooLong { bytes: target.len() })?;
-        for &(name, value) in self.dialect.headers {
-            request.headers_mut().insert(name, http::HeaderValue::from_static(value));
-        }
-        Ok(request)
+    pub(crate) const fn bytes_ahead(&self) -> usize {
+        self.prefetch_bytes
     }
 }
 
-/// Where a page begins.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// Behind a cursor, or at the beginning.
-    After(Option<String>),
-    /// At a rank in this order.
-    Rank { skip: u64, order: Order },
-}
-
-/// FNV-1a with 64 bits: stable across versions, and no secret depends on it.
-struct Fnv(u64);
-
-impl Fnv {
-    const fn new() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
-    }
-
-    fn part(&mut self, text: &str) {
-        // A byte that no text holds keeps the parts apart.
-        for byte in text.bytes().chain([0xff]) {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
+/// A field and its direction.
+fn direction(field: &str) -> (&str, Order) {
+    match field.strip_prefix('-') {
+        Some(name) => (name, Order::Descending),
+        None => (field, Order::Ascending),
     }
 }
 
-/// Why a [`Query`] cannot exist.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum InvalidQuery {
-    /// A page of no rows would never end.
-    NoRows,
-    /// The address has no scheme or no host.
-    NotAbsolute,
-    /// Rows could have equal values in this field, or change it, and be missed or repeated.
-    NotUnique {
-        /// The field that was asked for.
-        field: String,
-        /// The field that is unique.
-        key: &'static str,
-    },
-    /// The address holds a parameter that the scan writes itself.
-    OwnParameter {
-        /// The parameter.
-        parameter: &'static str,
-    },
-    /// The filters or the API's cursor make an address that no request can carry: above 65,534 bytes.
-    TooLong {
-        /// The length of its path and query.
-        bytes: usize,
-    },
-    /// The API cannot sort this list.
-    Unsortable {
-        /// The dialect.
-        dialect: &'static str,
-    },
-    /// The address holds a user name or a password.
-    UserInfo,
+impl<G> Clone for Query<G> {
+    fn clone(&self) -> Self {
+        Self { terms: self.terms.clone(), grammar: PhantomData }
+    }
 }
 
-impl fmt::Display for InvalidQuery {
+impl<G> fmt::Debug for Query<G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoRows => f.write_str("a page must have at least one row"),
-            Self::NotAbsolute => f.write_str("the URL needs a scheme and a host"),
-            Self::NotUnique { field, key } => write!(
-                f,
-                "cannot sort by `{field}`: rows with equal or changing values would be missed or \
-                 repeated; sort by the unique key `{key}` or `-{key}`"
-            ),
-            Self::OwnParameter { parameter } => {
-                write!(f, "the URL already holds `{parameter}`, which the scan sets itself")
-            }
-            Self::TooLong { bytes } => {
-                write!(f, "the address of the next page is too long: {bytes} bytes")
-            }
-            Self::Unsortable { dialect } => write!(f, "{dialect} lists cannot be sorted"),
-            Self::UserInfo => f.write_str("the URL must not hold a user name or a password"),
-        }
+        self.terms.fmt(f)
     }
 }
 
-impl std::error::Error for InvalidQuery {}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::dialect::{IXON, JUMPCLOUD_V1, JUMPCLOUD_V2};
-    use bytes::Bytes;
-
-    fn query(dialect: Dialect, uri: &str) -> Query {
-        Query::new(dialect, uri.parse().unwrap()).unwrap()
-    }
-
-    fn target(query: &Query, place: &Place) -> String {
-        query.request::<Bytes>(place, 50).unwrap().uri().to_string()
-    }
-
-    #[test]
-    fn an_offset_request_is_sorted_and_its_filters_are_encoded() {
-        let users = query(JUMPCLOUD_V1, "http://h/api/systemusers?fields=username")
-            .filter("username:$eq:ann & bob");
-        let place = |order| Place::Rank { skip: 99, order };
-        assert_eq!(
-            target(&users, &place(Order::Ascending)),
-            "http://h/api/systemusers?fields=username&filter=username%3A%24eq%3Aann%20%26%20bob\
-             &limit=50&skip=99&sort=_id"
-        );
-        assert!(target(&users, &place(Order::Descending)).ends_with("&sort=-_id"));
-    }
-
-    #[test]
-    fn a_cursor_request_carries_its_cursor_encoded() {
-        let agents = query(IXON, "http://h/api/agents");
-        assert_eq!(target(&agents, &Place::After(None)), "http://h/api/agents?page-size=50");
-        assert_eq!(
-            target(&agents, &Place::After(Some("a+/=".into()))),
-            "http://h/api/agents?page-size=50&page-after=a%2B%2F%3D"
-        );
-        let request = agents.request::<Bytes>(&Place::After(None), 1).unwrap();
-        assert_eq!(request.headers()["api-version"], "2");
-        let error = agents.request::<Bytes>(&Place::After(Some("x".repeat(70_000))), 1);
-        assert!(matches!(error, Err(InvalidQuery::TooLong { bytes: 70_000.. })));
-    }
-
-    #[test]
-    fn only_the_unique_key_sorts() {
-        let users = || query(JUMPCLOUD_V1, "http://h/u");
-        assert_eq!(users().sort("-_id").unwrap().order(), Order::Descending);
-        assert_eq!(query(JUMPCLOUD_V2, "http://h/u").sort("id").unwrap().sort_field, "id");
-        let error = users().sort("-username").unwrap_err();
-        assert_eq!(error, InvalidQuery::NotUnique { field: "username".into(), key: "_id" });
-        let error = query(IXON, "http://h/u").sort("publicId").unwrap_err();
-        assert_eq!(error, InvalidQuery::Unsortable { dialect: "ixon" });
-    }
-
-    #[test]
-    fn an_address_that_would_break_the_scan_is_refused() {
-        for (uri, error) in [
-            ("/api/systemusers", InvalidQuery::NotAbsolute),
-            ("http://me:pass@h/", InvalidQuery::UserInfo),
-            ("http://h/?sort=name", InvalidQuery::OwnParameter { parameter: "sort" }),
-            ("http://h/?a=b&ski%70=3", InvalidQuery::OwnParameter { parameter: "skip" }),
-        ] {
-            let query = Query::new(JUMPCLOUD_V1, uri.parse().unwrap());
-            assert_eq!(query.unwrap_err(), error, "{uri}");
-        }
-    }
-
-    #[test]
-    fn a_fingerprint_tells_queries_apart_and_not_how_they_are_read() {
-        let users = query(JUMPCLOUD_V1, "http://h/u");
-        let same = users.clone().prefetch(4).page_size(7).unwrap();
-        assert_eq!(users.fingerprint(), same.fingerprint());
-        for other in [
-            users.clone().filter("a"),
-            users.clone().filter("a").filter("b"),
-            users.clone().filter("ab"),
-            users.clone().sort("-_id").unwrap(),
-            query(JUMPCLOUD_V1, "http://h/v"),
-            query(JUMPCLOUD_V1, "https://h/u"),
-            query(JUMPCLOUD_V2, "http://h/u"),
-        ] {
-            assert_ne!(users.fingerprint(), other.fingerprint(), "{other:?}");
-        }
+/// Neither headers nor parameters: they may hold what is nobody's business.
+impl fmt::Debug for Terms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Query")
+            .field("dialect", &self.spec.name)
+            .field("path", &self.uri.path())
+            .field("order", &self.order)
+            .field("page_size", &self.page_size)
+            .finish_non_exhaustive()
     }
 }

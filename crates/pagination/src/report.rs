@@ -4,18 +4,96 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::Key;
+use crate::link::ForeignLink;
 
 /// How a scan ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// Every row that was there was read, but some pages could not be joined for certain, because the
-    /// API hides rows after it has counted them.
-    BestEffort,
+    /// Every row that was shown was delivered, but that these were all cannot be said for certain.
+    BestEffort {
+        /// Why not.
+        why: Doubt,
+    },
+    /// The caller ended it.
+    Cancelled,
     /// Every owed row was delivered exactly once.
     Complete,
+    /// A page could not be had; the scan goes on there when it is resumed.
+    Failed {
+        /// The rows that were delivered before it.
+        at: u64,
+    },
     /// What the API answers contradicts itself; nothing can be said about completeness.
-    Inconsistent(Inconsistency),
+    Inconsistent {
+        /// The contradiction.
+        why: Inconsistency,
+    },
+    /// As many rows as were asked for were delivered.
+    LimitReached {
+        /// Whether there are more; `None` if the API has not told.
+        more: Option<bool>,
+    },
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BestEffort { why } => write!(f, "best effort: {why}"),
+            Self::Cancelled => f.write_str("cancelled"),
+            Self::Complete => f.write_str("complete"),
+            Self::Failed { at } => write!(f, "failed behind row {at}"),
+            Self::Inconsistent { why } => write!(f, "inconsistent: {why}"),
+            Self::LimitReached { more: Some(true) } => f.write_str("limit reached, there are more"),
+            Self::LimitReached { more: Some(false) } => f.write_str("limit reached, and the end"),
+            Self::LimitReached { more: None } => f.write_str("limit reached"),
+        }
+    }
+}
+
+/// Why it cannot be said for certain that these were all rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Doubt {
+    /// Rows without a usable key cannot be told apart.
+    BadRows {
+        /// How many there were.
+        rows: u64,
+    },
+    /// The API told another number of rows than it showed.
+    CountDiffers {
+        /// The rows that it showed.
+        seen: u64,
+        /// The last total that it told.
+        total: u64,
+    },
+    /// More rows than can be remembered: some may have come twice.
+    Forgotten,
+    /// The API counts rows that it does not show, so that some pages could not be joined.
+    HiddenRows,
+    /// The rows were sorted by a field that may change.
+    MutableSort,
+    /// Neither a reverse order nor a total shows the end: it was looked for, again and again.
+    ProbedEnd,
+    /// The list cannot be sorted: rows may have changed places between two pages. All that the API counted
+    /// was seen, or it did not count.
+    Unsorted,
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BadRows { rows } => write!(f, "{rows} rows have no usable key"),
+            Self::CountDiffers { seen, total } => {
+                write!(f, "the API counts {total} rows and showed {seen}")
+            }
+            Self::Forgotten => f.write_str("more rows than can be remembered"),
+            Self::HiddenRows => f.write_str("the API hides rows"),
+            Self::MutableSort => f.write_str("the sort has a field that may change"),
+            Self::ProbedEnd => f.write_str("the API does not show where the end is"),
+            Self::Unsorted => f.write_str("the list cannot be sorted"),
+        }
+    }
 }
 
 /// A contradiction in an API's paging.
@@ -27,6 +105,13 @@ pub enum Inconsistency {
         /// The cursor.
         cursor: String,
     },
+    /// A row came that the filter for its key excludes: the filter is ignored.
+    FilterIgnored {
+        /// The row's key.
+        key: Key,
+    },
+    /// The next page's address leads to another origin. It was not followed.
+    ForeignLink(ForeignLink),
     /// The rows that the reverse order shows are never shown in the order of the scan.
     HiddenEnd {
         /// The last key in the order of the scan.
@@ -74,6 +159,10 @@ impl fmt::Display for Inconsistency {
             Self::CursorRepeats { cursor } => {
                 write!(f, "the cursor `{cursor}` repeats: the pages go round in a circle")
             }
+            Self::FilterIgnored { key } => {
+                write!(f, "row `{key}` is there although the filter excludes it")
+            }
+            Self::ForeignLink(link) => link.fmt(f),
             Self::HiddenEnd { fence } => {
                 write!(f, "row `{fence}` is there in reverse order but never in the scan's")
             }
@@ -106,8 +195,26 @@ pub struct Report {
     pub(crate) shifts_repaired: u64,
     pub(crate) duplicates_dropped: u64,
     pub(crate) null_rows: u64,
-    pub(crate) first_total: Option<u64>,
-    pub(crate) last_total: Option<u64>,
+    pub(crate) bad_rows: u64,
+    pub(crate) shrinks: u64,
+    pub(crate) totals: Option<Totals>,
+    pub(crate) elapsed: Duration,
+}
+
+/// The totals that an API told. A total is a hint: no row depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Totals {
+    /// The first one.
+    pub first: u64,
+    /// The newest one.
+    pub last: u64,
+    /// The lowest one.
+    pub lowest: u64,
+    /// The highest one.
+    pub highest: u64,
+    /// How often one differed from the one before.
+    pub moves: u64,
 }
 
 impl Report {
@@ -165,17 +272,87 @@ impl Report {
         self.null_rows
     }
 
-    /// The first and the last total that the API told. A total is a hint: nothing depends on it.
+    /// The rows that had no usable key.
     #[must_use]
-    pub const fn totals(&self) -> (Option<u64>, Option<u64>) {
-        (self.first_total, self.last_total)
+    pub const fn bad_rows(&self) -> u64 {
+        self.bad_rows
+    }
+
+    /// How often the pages were made smaller.
+    #[must_use]
+    pub const fn shrinks(&self) -> u64 {
+        self.shrinks
+    }
+
+    /// The totals that the API told, and how they moved; `None` if it told none.
+    #[must_use]
+    pub const fn totals(&self) -> Option<Totals> {
+        self.totals
+    }
+
+    /// The time that the pages took, by the caller's clock or the layers' record; zero without either.
+    #[must_use]
+    pub const fn elapsed(&self) -> Duration {
+        self.elapsed
+    }
+
+    /// How a list of which this part was read by another scan went in all: the counts are added up, and the
+    /// outcome is the worse one.
+    #[must_use]
+    pub fn merged(mut self, other: &Self) -> Self {
+        self.rows += other.rows;
+        self.pages += other.pages;
+        self.requests += other.requests;
+        self.retries += other.retries;
+        self.waited += other.waited;
+        self.shifts_repaired += other.shifts_repaired;
+        self.duplicates_dropped += other.duplicates_dropped;
+        self.null_rows += other.null_rows;
+        self.bad_rows += other.bad_rows;
+        self.shrinks += other.shrinks;
+        self.elapsed = self.elapsed.max(other.elapsed);
+        self.totals = match (self.totals, other.totals) {
+            (Some(a), Some(b)) => Some(Totals {
+                first: a.first + b.first,
+                last: a.last + b.last,
+                lowest: a.lowest + b.lowest,
+                highest: a.highest + b.highest,
+                moves: a.moves + b.moves,
+            }),
+            _ => None,
+        };
+        let rank = |outcome: &Option<Outcome>| match outcome {
+            Some(Outcome::Complete) => 0,
+            Some(Outcome::BestEffort { .. }) => 1,
+            Some(Outcome::LimitReached { .. }) => 2,
+            None => 3,
+            Some(Outcome::Cancelled) => 4,
+            Some(Outcome::Failed { .. }) => 5,
+            Some(Outcome::Inconsistent { .. }) => 6,
+        };
+        if rank(&other.outcome) > rank(&self.outcome) {
+            self.outcome.clone_from(&other.outcome);
+        }
+        self
     }
 
     pub(crate) fn total(&mut self, total: Option<u64>) {
-        if total.is_some() {
-            self.first_total = self.first_total.or(total);
-            self.last_total = total;
-        }
+        let Some(now) = total else { return };
+        let totals = self.totals.get_or_insert(Totals {
+            first: now,
+            last: now,
+            lowest: now,
+            highest: now,
+            moves: 0,
+        });
+        totals.moves += u64::from(totals.last != now);
+        totals.last = now;
+        totals.lowest = totals.lowest.min(now);
+        totals.highest = totals.highest.max(now);
+    }
+
+    pub(crate) fn last_total(&self) -> Option<u64> {
+        self.totals.map(|totals| totals.last)
     }
 }
 
@@ -183,9 +360,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.outcome {
             None => f.write_str("not at its end")?,
-            Some(Outcome::BestEffort) => f.write_str("best effort: the API hides rows")?,
-            Some(Outcome::Complete) => f.write_str("complete")?,
-            Some(Outcome::Inconsistent(why)) => write!(f, "inconsistent: {why}")?,
+            Some(outcome) => outcome.fmt(f)?,
         }
         write!(
             f,

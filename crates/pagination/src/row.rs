@@ -1,20 +1,68 @@
 //! One row of a page, as the server wrote it.
 
+use core::hash::{Hash, Hasher};
+use std::time::SystemTime;
+
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
-use crate::Key;
+use crate::page::members;
+use crate::{Key, KeyRef};
+
+/// What a scan must know of a row.
+pub trait Keyed {
+    /// The unique key; `None` for a row that has none.
+    fn key(&self) -> Option<KeyRef<'_>>;
+
+    /// What tells the row from others where it has no key: nothing by default.
+    fn identify<H: Hasher>(&self, hasher: &mut H) {
+        self.key().hash(hasher);
+    }
+}
 
 /// One row: its JSON text as a part of the page's bytes, and its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     json: Bytes,
-    key: Option<Key>,
+    key: RowKey,
+    index: u32,
+}
+
+/// Where a row's key is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum RowKey {
+    None,
+    Signed(i64),
+    Unsigned(u64),
+    /// In the row's own bytes.
+    Span {
+        start: u32,
+        end: u32,
+    },
+    /// It is escaped there, or made of several fields.
+    Text(Box<str>),
 }
 
 impl Row {
-    pub(crate) const fn new(json: Bytes, key: Option<Key>) -> Self {
-        Self { json, key }
+    pub(crate) const fn new(json: Bytes, key: RowKey, index: u32) -> Self {
+        Self { json, key, index }
+    }
+
+    /// A row with this JSON text and key, for tests and for APIs that are not asked over HTTP. A number
+    /// that no 64 bits hold is no key.
+    #[must_use]
+    pub fn with_key(json: impl Into<Bytes>, key: Key) -> Self {
+        let key = match key {
+            Key::Number(number) => RowKey::number(number),
+            Key::Text(text) => RowKey::Text(text.into()),
+        };
+        Self { json: json.into(), key, index: 0 }
+    }
+
+    /// The row's place in the list of its page, counted from zero.
+    #[must_use]
+    pub const fn index(&self) -> u32 {
+        self.index
     }
 
     /// The JSON text as the server wrote it.
@@ -23,10 +71,26 @@ impl Row {
         &self.json
     }
 
-    /// The unique key; `None` in a list whose rows have none.
+    /// The unique key; `None` for a row that has none.
     #[must_use]
-    pub const fn key(&self) -> Option<&Key> {
-        self.key.as_ref()
+    pub fn key(&self) -> Option<KeyRef<'_>> {
+        match &self.key {
+            RowKey::None => None,
+            RowKey::Signed(number) => Some(KeyRef::Number(i128::from(*number))),
+            RowKey::Unsigned(number) => Some(KeyRef::Number(i128::from(*number))),
+            RowKey::Span { start, end } => {
+                let text = self.json.get(*start as usize..*end as usize)?;
+                core::str::from_utf8(text).ok().map(KeyRef::Text)
+            }
+            RowKey::Text(text) => Some(KeyRef::Text(text)),
+        }
+    }
+
+    /// The time in a field (RFC 3339 in UTC), if it holds one.
+    pub(crate) fn time(&self, field: &'static str) -> Option<SystemTime> {
+        let [raw] = members(&self.json, [field]).ok()?;
+        let text: String = serde_json::from_str(raw?.get()).ok()?;
+        humantime::parse_rfc3339(&text).ok()
     }
 
     /// The row as a value of your own.
@@ -59,6 +123,28 @@ impl Row {
     }
 }
 
+impl RowKey {
+    pub(crate) fn number(number: i128) -> Self {
+        i64::try_from(number)
+            .map(Self::Signed)
+            .or_else(|_| u64::try_from(number).map(Self::Unsigned))
+            .unwrap_or(Self::None)
+    }
+}
+
+impl Keyed for Row {
+    fn key(&self) -> Option<KeyRef<'_>> {
+        self.key()
+    }
+
+    fn identify<H: Hasher>(&self, hasher: &mut H) {
+        match self.key() {
+            Some(key) => key.hash(hasher),
+            None => self.json.hash(hasher),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,7 +160,8 @@ mod tests {
             ),
         ] {
             let mut line = Vec::new();
-            Row::new(Bytes::copy_from_slice(json.as_bytes()), None).write_compact(&mut line);
+            Row::new(Bytes::copy_from_slice(json.as_bytes()), RowKey::None, 0)
+                .write_compact(&mut line);
             assert_eq!(String::from_utf8(line).unwrap(), compact);
         }
     }

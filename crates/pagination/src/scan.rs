@@ -13,11 +13,17 @@
 //! well. It has no clock and does no I/O.
 
 mod anchored;
+mod circle;
 mod cursor;
+mod index;
+mod rows;
+mod seen;
 mod size;
 #[cfg(test)]
 mod tests;
 mod window;
+
+use core::time::Duration;
 
 use http::Request;
 use retry_policy::Attempts;
@@ -26,32 +32,42 @@ use retry_policy::safety::Shrinkable;
 use crate::checkpoint::Resume;
 use crate::dialect::Method;
 use crate::page::Page;
-use crate::query::Place;
+use crate::query::At;
 use crate::report::Report;
-use crate::{Checkpoint, InvalidQuery, Key, Outcome, Query, Row};
+use crate::{Checkpoint, InvalidCheckpoint, InvalidQuery, Keyed, Outcome, Query, Row};
 use anchored::Anchored;
 use cursor::Cursored;
+use rows::Origin;
+use seen::Seen;
 
-/// A scan of one query.
+pub use rows::Rows;
+
+/// A scan of one query, whose pages hold rows of the type `R`.
 #[derive(Debug)]
-pub struct Scan {
+pub struct Scan<R = Row> {
     query: Query,
-    walk: Walk,
+    fingerprint: u64,
+    walk: Walk<R>,
     report: Report,
+    /// The rows that the query's limit leaves.
+    left: Option<u64>,
+    /// The place behind the last rows, where the walk is further.
     here: Option<Checkpoint>,
+    end: Option<Outcome>,
 }
 
 /// How the next page is found.
 #[derive(Debug)]
-enum Walk {
-    Anchored(Anchored),
-    Cursor(Cursored),
+enum Walk<R> {
+    Anchored(Box<Anchored<R>>),
+    Cursor(Box<Cursored<R>>),
+    Seen(Box<Seen<R>>),
 }
 
 /// What the scan needs next.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Step {
+pub enum Step<R = Row> {
     /// This page must be asked for.
     Ask(Ask),
     /// The scan is over.
@@ -62,7 +78,7 @@ pub enum Step {
         id: u64,
     },
     /// These rows come next.
-    Rows(Rows),
+    Rows(Rows<R>),
     /// Nothing, until a page that was asked for is answered.
     Wait,
 }
@@ -71,7 +87,7 @@ pub enum Step {
 #[derive(Clone, Debug)]
 pub struct Ask {
     pub(crate) id: u64,
-    pub(crate) place: Place,
+    pub(crate) at: At,
     pub(crate) rows: u32,
     pub(crate) mark: Shrinkable,
 }
@@ -83,6 +99,30 @@ impl Ask {
         self.id
     }
 
+    /// The rows to ask for.
+    #[must_use]
+    pub const fn rows(&self) -> u32 {
+        self.rows
+    }
+
+    /// The cursor behind which the page begins, if it begins behind one.
+    #[must_use]
+    pub fn cursor(&self) -> Option<&str> {
+        match &self.at {
+            At::Cursor(cursor) => cursor.as_deref(),
+            At::Rank { .. } => None,
+        }
+    }
+
+    /// The rank at which the page begins and its order, unless it begins behind a cursor.
+    #[must_use]
+    pub const fn rank(&self) -> Option<(u64, crate::Order)> {
+        match self.at {
+            At::Rank { skip, order, .. } => Some((skip, order)),
+            At::Cursor(_) => None,
+        }
+    }
+
     /// Whether the scan can ask for fewer rows instead.
     #[must_use]
     pub const fn is_shrinkable(&self) -> bool {
@@ -90,154 +130,127 @@ impl Ask {
     }
 }
 
-/// Rows that no other step delivers, in the scan's order.
-#[derive(Clone, Debug)]
-pub struct Rows {
-    list: Vec<Row>,
-    origin: Origin,
-    query: String,
-    /// The rows delivered before these.
-    before: u64,
-    /// Whether the scan is complete with them.
-    is_last: bool,
+/// Every walk answers the same calls.
+macro_rules! walk {
+    ($walk:expr, $name:ident => $call:expr) => {
+        match $walk {
+            Walk::Anchored($name) => $call,
+            Walk::Cursor($name) => $call,
+            Walk::Seen($name) => $call,
+        }
+    };
 }
 
-/// Where the rows come from.
-#[derive(Clone, Debug)]
-enum Origin {
-    Anchored { first_rank: u64, fence: Option<Key>, hidden: bool },
-    Cursor { page: Option<String>, next: Option<String>, repeats: bool, taken: Vec<Option<Key>> },
-}
-
-impl Rows {
-    /// The rows.
-    #[must_use]
-    pub fn rows(&self) -> &[Row] {
-        &self.list
-    }
-
-    /// The place behind the last of them.
-    #[must_use]
-    pub fn checkpoint(&self) -> Checkpoint {
-        self.checkpoint_after(self.list.len())
-    }
-
-    /// The place behind the first `count` of them.
-    #[must_use]
-    pub fn checkpoint_after(&self, count: usize) -> Checkpoint {
-        let count = count.min(self.list.len());
-        let all = count == self.list.len();
-        let place = match &self.origin {
-            _ if all && self.is_last => Resume::End,
-            Origin::Anchored { first_rank, fence, hidden } => Resume::Anchored {
-                last: count.checked_sub(1).and_then(|at| self.list[at].key().cloned()),
-                skip: first_rank.saturating_add((count as u64).saturating_sub(1)),
-                fence: fence.clone(),
-                hidden: *hidden,
-            },
-            Origin::Cursor { next: Some(next), repeats: true, .. } if all => {
-                Resume::Circle { cursor: next.clone() }
-            }
-            Origin::Cursor { next, .. } if all => {
-                Resume::Cursor { cursor: next.clone(), taken: Vec::new() }
-            }
-            Origin::Cursor { page, taken, .. } => {
-                let keys = self.list[..count].iter().map(|row| row.key().cloned());
-                let taken = taken.iter().cloned().chain(keys).collect();
-                Resume::Cursor { cursor: page.clone(), taken }
-            }
-        };
-        let rows = self.before.saturating_add(count as u64);
-        Checkpoint { query: self.query.clone(), rows, place }
-    }
-}
-
-impl IntoIterator for Rows {
-    type Item = Row;
-    type IntoIter = std::vec::IntoIter<Row>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.list.into_iter()
-    }
-}
-
-impl Scan {
+impl<R: Keyed> Scan<R> {
     /// A scan from the beginning.
     #[must_use]
-    pub fn new(query: Query) -> Self {
-        let walk = match query.dialect.method {
-            Method::Offset { .. } => Walk::Anchored(Anchored::new(&query)),
-            Method::Cursor { .. } => Walk::Cursor(Cursored::new(&query)),
+    pub fn new<G>(query: Query<G>) -> Self {
+        let query = query.untyped();
+        let terms = &query.terms;
+        let walk = match terms.spec.method {
+            Method::Offset | Method::PageIndex { .. } => {
+                if terms.is_unstable || !terms.sorted.is_empty() {
+                    Walk::Seen(Box::new(Seen::new(terms)))
+                } else {
+                    Walk::Anchored(Box::new(Anchored::new(terms)))
+                }
+            }
+            Method::Cursor | Method::Link => Walk::Cursor(Box::new(Cursored::new(terms))),
         };
-        Self { query, walk, report: Report::default(), here: None }
+        let (fingerprint, left) = (query.fingerprint(), terms.limit);
+        Self { query, fingerprint, walk, report: Report::default(), left, here: None, end: None }
     }
 
     /// A scan that goes on behind a checkpoint of the same query.
-    #[must_use]
-    pub fn resume(query: Query, checkpoint: Checkpoint) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidCheckpoint`] for a checkpoint of another query, or in a newer format.
+    pub fn resume<G>(query: Query<G>, checkpoint: Checkpoint) -> Result<Self, InvalidCheckpoint> {
+        checkpoint.fits(&query)?;
         let mut scan = Self::new(query);
         scan.report.rows = checkpoint.rows;
-        match (&mut scan.walk, &checkpoint.place) {
-            (Walk::Anchored(walk), Resume::Anchored { last, skip, fence, hidden }) => {
-                walk.resume(last.clone(), *skip, fence.clone(), *hidden);
+        scan.left = scan.left.map(|left| left.saturating_sub(checkpoint.rows));
+        let is_accepted = match checkpoint.place.clone() {
+            Resume::End => {
+                scan.end = Some(Outcome::Complete);
+                true
             }
-            (Walk::Cursor(walk), Resume::Cursor { cursor, taken }) => {
-                walk.resume(cursor.clone(), taken.clone());
-            }
-            (Walk::Cursor(walk), Resume::Circle { cursor }) => walk.circle(cursor.clone()),
-            (Walk::Anchored(walk), Resume::End) => walk.finish(),
-            (Walk::Cursor(walk), Resume::End) => walk.finish(),
-            // `Checkpoint::from_json` has compared the queries, so only a forged one comes here;
-            // its scan starts anew.
-            (Walk::Anchored(_) | Walk::Cursor(_), _) => {}
+            place => walk!(&mut scan.walk, walk => walk.resume(place)),
+        };
+        if !is_accepted {
+            return Err(InvalidCheckpoint::OtherQuery);
         }
         scan.here = Some(checkpoint);
-        scan
+        Ok(scan)
     }
 
     /// What the scan needs next.
-    pub fn step(&mut self) -> Step {
-        let step = match &mut self.walk {
-            Walk::Anchored(walk) => walk.step(&mut self.report),
-            Walk::Cursor(walk) => walk.step(&mut self.report),
-        };
-        match step {
+    pub fn step(&mut self) -> Step<R> {
+        if self.end.is_none() && self.left == Some(0) {
+            // What the last page or total has told is all that is known.
+            self.end = Some(Outcome::LimitReached { more: None });
+        }
+        if let Some(end) = &self.end {
+            self.report.outcome = Some(end.clone());
+            return Step::Done;
+        }
+        let left = self.left;
+        walk!(&mut self.walk, walk => walk.needs(left));
+        match walk!(&mut self.walk, walk => walk.step(&mut self.report)) {
             WalkStep::Ask(ask) => Step::Ask(ask),
-            WalkStep::Rows { rows, origin, is_last } => {
-                let before = self.report.rows;
-                self.report.rows = before.saturating_add(rows.len() as u64);
-                let query = self.query.fingerprint();
-                let rows = Rows { list: rows, origin, query, before, is_last };
-                self.here = Some(rows.checkpoint());
-                Step::Rows(rows)
-            }
+            WalkStep::Rows { rows, origin, is_last } => self.rows(rows, origin, is_last),
             WalkStep::Wait => Step::Wait,
-            WalkStep::Failed(id) => Step::Failed { id },
+            WalkStep::Failed(id) => {
+                self.report.outcome = Some(Outcome::Failed { at: self.report.rows });
+                Step::Failed { id }
+            }
             WalkStep::Done(outcome) => {
-                let place = match (&outcome, &self.walk) {
-                    (Outcome::Complete, _) => Some(Resume::End),
-                    // A scan that goes on has forgotten what it saw, and would not see the circle.
-                    (Outcome::Inconsistent(why), Walk::Cursor(_)) => {
-                        why.cursor().map(|cursor| Resume::Circle { cursor: cursor.to_owned() })
-                    }
-                    _ => None,
-                };
-                if let Some(place) = place {
-                    let (query, rows) = (self.query.fingerprint(), self.report.rows);
-                    self.here = Some(Checkpoint { query, rows, place });
+                if outcome == Outcome::Complete {
+                    self.here = Some(self.checkpoint_at(Resume::End));
                 }
-                self.report.outcome = Some(outcome);
+                (self.report.outcome, self.end) = (Some(outcome.clone()), Some(outcome));
                 Step::Done
             }
         }
     }
 
+    /// The rows of a page, no more of them than the limit leaves.
+    fn rows(&mut self, mut list: Vec<R>, origin: Origin, mut is_last: bool) -> Step<R> {
+        let (before, of) = (self.report.rows, list.len());
+        let mut more = false;
+        if let Some(left) = &mut self.left {
+            let most = usize::try_from(*left).unwrap_or(usize::MAX);
+            more = list.len() > most;
+            is_last &= !more;
+            list.truncate(most);
+            *left -= list.len() as u64;
+        }
+        self.report.rows = before + list.len() as u64;
+        if self.query.terms.key.is_required {
+            self.report.bad_rows += keyless(&list);
+        }
+        let rows = Rows::new(list, of, origin, self.fingerprint, before, is_last);
+        self.here = None;
+        if more {
+            self.here = Some(rows.checkpoint());
+            self.end = Some(Outcome::LimitReached { more: Some(true) });
+        } else if self.left == Some(0) && !is_last {
+            let more = walk!(&self.walk, walk => walk.has_more(&self.report));
+            self.here = Some(rows.checkpoint());
+            self.end = Some(Outcome::LimitReached { more });
+        }
+        Step::Rows(rows)
+    }
+
     /// A page to ask for ahead of the rows at hand; `None` if there is none to be asked now.
     pub fn ask(&mut self) -> Option<Ask> {
-        match &mut self.walk {
-            Walk::Anchored(walk) => walk.ask(&self.report),
-            Walk::Cursor(walk) => walk.ask(),
+        if self.end.is_some() || self.left == Some(0) {
+            return None;
         }
+        let left = self.left;
+        walk!(&mut self.walk, walk => walk.needs(left));
+        walk!(&mut self.walk, walk => walk.ask(&self.report))
     }
 
     /// The request for a page.
@@ -246,41 +259,67 @@ impl Scan {
     ///
     /// [`InvalidQuery::TooLong`] if filters and cursor make an address that no request can carry.
     pub fn request<B: From<bytes::Bytes>>(&self, ask: &Ask) -> Result<Request<B>, InvalidQuery> {
-        let mut request = self.query.request(&ask.place, ask.rows)?;
-        request.extensions_mut().insert(ask.mark);
-        Ok(request)
+        self.query.request(ask)
     }
 
     /// The page that an ask brought.
-    pub fn answer(&mut self, id: u64, page: Page) {
-        match &mut self.walk {
-            Walk::Anchored(walk) => walk.answer(id, page, &mut self.report),
-            Walk::Cursor(walk) => walk.answer(id, page),
-        }
+    pub fn answer(&mut self, id: u64, page: Page<R>) {
+        walk!(&mut self.walk, walk => walk.answer(id, page, &mut self.report));
     }
 
     /// The page was too heavy for the server: whether the scan asks for a smaller one instead.
     pub fn too_heavy(&mut self, id: u64, attempts: Option<&Attempts>) -> bool {
         let carried = attempts.map_or_else(Shrinkable::new, Shrinkable::following);
+        let shrinks = walk!(&mut self.walk, walk => walk.too_heavy(id, carried));
+        self.report.shrinks += u64::from(shrinks);
+        shrinks
+    }
+
+    /// The API has said that it gives no more rows than this: whether the scan asks for as many instead.
+    pub fn at_most(&mut self, id: u64, ceiling: u32) -> bool {
+        let shrinks = walk!(&mut self.walk, walk => walk.at_most(id, ceiling));
+        self.report.shrinks += u64::from(shrinks);
+        shrinks
+    }
+
+    /// A page of this many rows took this long: the next is smaller if that is near the API's limit.
+    pub fn took(&mut self, rows: u32, time: Duration) {
+        let shrinks = walk!(&mut self.walk, walk => walk.size().took(rows, time));
+        self.report.shrinks += u64::from(shrinks);
+    }
+
+    /// The API has asked for a wait: fewer pages are asked for ahead.
+    pub fn throttled(&mut self) {
+        walk!(&mut self.walk, walk => walk.ahead().throttled());
+    }
+
+    /// The API refuses what was asked: whether the scan can do without.
+    pub fn refused(&mut self, id: u64) -> bool {
         match &mut self.walk {
-            Walk::Anchored(walk) => walk.too_heavy(id, carried),
-            Walk::Cursor(walk) => walk.too_heavy(id, carried),
+            Walk::Anchored(walk) => walk.refused(id),
+            Walk::Cursor(_) | Walk::Seen(_) => false,
         }
     }
 
     /// The page could not be had. It is asked for again after [`retry_failed`](Self::retry_failed).
     pub fn failed(&mut self, id: u64) {
-        match &mut self.walk {
-            Walk::Anchored(walk) => walk.failed(id),
-            Walk::Cursor(walk) => walk.failed(id),
-        }
+        walk!(&mut self.walk, walk => walk.failed(id));
     }
 
     /// Asks again for the pages that failed.
     pub fn retry_failed(&mut self) {
-        match &mut self.walk {
-            Walk::Anchored(walk) => walk.retry_failed(),
-            Walk::Cursor(walk) => walk.retry_failed(),
+        if matches!(self.report.outcome, Some(Outcome::Failed { .. })) {
+            self.report.outcome = None;
+        }
+        walk!(&mut self.walk, walk => walk.retry_failed());
+    }
+
+    /// Ends the scan where it is.
+    pub fn cancel(&mut self) {
+        if self.end.is_none() {
+            self.here = Some(self.checkpoint());
+            self.end = Some(Outcome::Cancelled);
+            self.report.outcome = Some(Outcome::Cancelled);
         }
     }
 
@@ -300,27 +339,56 @@ impl Scan {
         &mut self.report
     }
 
-    /// The place behind the last [`Step::Rows`]; `None` before the first.
+    /// The place behind the last [`Step::Rows`], or the beginning.
     #[must_use]
-    pub const fn checkpoint(&self) -> Option<&Checkpoint> {
-        self.here.as_ref()
+    pub fn checkpoint(&self) -> Checkpoint {
+        self.here
+            .clone()
+            .unwrap_or_else(|| self.checkpoint_at(walk!(&self.walk, walk => walk.here())))
+    }
+
+    fn checkpoint_at(&self, place: Resume) -> Checkpoint {
+        Checkpoint { query: self.fingerprint, rows: self.report.rows, place }
+    }
+}
+
+impl Query {
+    pub(crate) fn request<B: From<bytes::Bytes>>(
+        &self,
+        ask: &Ask,
+    ) -> Result<Request<B>, InvalidQuery> {
+        let mut request = self.terms.request(&ask.at, ask.rows)?;
+        request.extensions_mut().insert(ask.mark);
+        Ok(request)
     }
 }
 
 /// What a walk needs next.
-enum WalkStep {
+enum WalkStep<R> {
     Ask(Ask),
     Done(Outcome),
     Failed(u64),
-    Rows { rows: Vec<Row>, origin: Origin, is_last: bool },
+    Rows { rows: Vec<R>, origin: Origin, is_last: bool },
     Wait,
 }
 
 /// What became of an ask.
 #[derive(Debug)]
-enum State {
-    Arrived(Page),
+enum State<R> {
+    Arrived(Page<R>),
     Failed,
     InFlight,
     Wanted,
+}
+
+/// The rows without a key.
+fn keyless<R: Keyed>(rows: &[R]) -> u64 {
+    rows.iter().filter(|row| row.key().is_none()).count() as u64
+}
+
+/// As many rows as the size allows, and no more than the limit leaves, with one that tells whether there are
+/// more.
+fn rows_for(size: u32, left: Option<u64>, besides: u64) -> u32 {
+    let needed = left.map_or(u64::MAX, |left| left.saturating_add(besides));
+    u32::try_from(needed).map_or(size, |needed| size.min(needed))
 }

@@ -1,69 +1,53 @@
-//! The scan as a stream over any tower service.
+//! The scan as a stream of pages or of items.
 
 use core::fmt;
 use core::future::poll_fn;
 use core::marker::PhantomData;
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll};
+use core::time::Duration;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use futures_core::Stream;
-use http::header::LOCATION;
-use http::{Request, Response, StatusCode, response};
+use http::{Request, Response};
 use http_body::Body;
-use retry_policy::attempts::Record;
-use retry_policy::{Attempts, StopReason};
 use serde::de::DeserializeOwned;
 use tower_service::Service;
 
+use crate::fetch::{Failure, Fetch, Fetched, Http};
 use crate::scan::{Ask, Rows, Scan, Step};
-use crate::{Checkpoint, Error, Query, Report, Row};
-
-/// The longest body of a page: 64 MiB. Our choice: a thousand times a usual page.
-const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
-/// How much of an error's body is kept. Our choice: an error message is far shorter.
-const MAX_ERROR_BYTES: usize = 16 * 1024;
+use crate::trace;
+use crate::{Checkpoint, Error, InvalidCheckpoint, Query, Report, Row};
 
 /// The rows of a collection, a page at a time.
 ///
 /// After an `Err` the stream is over until [`resume`](Self::resume) is called; it then goes on at
 /// the same row. Dropping it cancels what is in flight. Without prefetch, nothing is sent before it is polled.
-pub struct Pages<S, B, RB>
-where
-    S: Service<Request<B>, Response = Response<RB>>,
-{
-    service: S,
-    scan: Scan,
+pub struct Pages<F: Fetch> {
+    fetch: F,
+    scan: Scan<F::Row>,
     /// An ask that waits for the service to be ready.
     next: Option<Ask>,
-    flights: Vec<Flight<S::Future, RB>>,
+    flights: Vec<Flight<F::Future>>,
     /// Failures of pages that do not come next yet.
-    failures: Vec<(u64, Error<S::Error>)>,
+    failures: Vec<(u64, Failure, Error<F::Error>)>,
     stopped: bool,
-    request_body: PhantomData<fn() -> B>,
+    keep_going: u32,
+    /// How often it went on by itself since the last page.
+    went_on: u32,
+    clock: Option<fn() -> Duration>,
 }
 
-/// A request on its way.
-struct Flight<F, RB> {
+/// A request on its way, or the room for one: its box is used again.
+struct Flight<F> {
     id: u64,
+    rows: u32,
     is_shrinkable: bool,
-    record: Record,
-    stage: Stage<F, RB>,
+    since: Duration,
+    future: Pin<Box<Option<F>>>,
 }
 
-enum Stage<F, RB> {
-    Call(Pin<Box<F>>),
-    Read { head: response::Parts, body: Pin<Box<RB>>, bytes: BytesMut },
-}
-
-/// What a flight brought.
-enum Landed<E> {
-    Answer(response::Parts, Bytes),
-    BodyError(Box<dyn std::error::Error + Send + Sync>),
-    Error(E),
-}
-
-impl<S, B, RB> Pages<S, B, RB>
+impl<S, B, RB> Pages<Http<S, B, RB>>
 where
     S: Service<Request<B>, Response = Response<RB>>,
     B: From<Bytes>,
@@ -71,37 +55,88 @@ where
     RB::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     /// Reads the query's collection through this service, from the beginning.
-    pub fn new(service: S, query: Query) -> Self {
-        Self::of(service, Scan::new(query))
+    pub fn new<G>(service: S, query: Query<G>) -> Self {
+        Self::over(Http::new(service), Scan::new(query))
     }
 
     /// Goes on behind a checkpoint of the same query.
-    pub fn from_checkpoint(service: S, query: Query, checkpoint: Checkpoint) -> Self {
-        Self::of(service, Scan::resume(query, checkpoint))
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidCheckpoint`] for a checkpoint of another query, or in a newer format.
+    pub fn from_checkpoint<G>(
+        service: S,
+        query: Query<G>,
+        checkpoint: Checkpoint,
+    ) -> Result<Self, InvalidCheckpoint> {
+        Ok(Self::over(Http::new(service), Scan::resume(query, checkpoint)?))
     }
 
-    fn of(service: S, scan: Scan) -> Self {
+    /// What the service's own errors mean: for stacks whose timeouts are errors, and that keep no record.
+    #[must_use]
+    pub fn failures(mut self, failures: fn(&S::Error) -> Failure) -> Self {
+        self.fetch = self.fetch.failures(failures);
+        self
+    }
+}
+
+impl<F: Fetch> Pages<F> {
+    /// Reads a scan's pages by this.
+    pub const fn over(fetch: F, scan: Scan<F::Row>) -> Self {
         Self {
-            service,
+            fetch,
             scan,
             next: None,
             flights: Vec::new(),
             failures: Vec::new(),
             stopped: false,
-            request_body: PhantomData,
+            keep_going: 0,
+            went_on: 0,
+            clock: None,
         }
     }
 
+    /// Goes on by itself after temporary errors, at most so often in a row without a new row; never after
+    /// a permanent one. Waiting is the matter of a retry layer below.
+    #[must_use]
+    pub const fn keep_going(mut self, times: u32) -> Self {
+        self.keep_going = times;
+        self
+    }
+
+    /// The time by this clock, from any beginning: for the report, and so that pages shrink before they take
+    /// as long as the API allows. Without it the layers' record is used, if there is one.
+    #[must_use]
+    pub const fn clock(mut self, now: fn() -> Duration) -> Self {
+        self.clock = Some(now);
+        self
+    }
+
     /// The same rows one at a time, each as a `T`.
-    pub fn items<T: DeserializeOwned>(self) -> Items<Self, T> {
-        Items { pages: self, rows: None, taken: 0, here: None, item: PhantomData }
+    pub const fn items<T>(self) -> Items<F, T> {
+        Items { pages: self, rows: None, taken: 0, cancelled: false, item: PhantomData }
     }
 
     /// Goes on after an error: the page that failed is asked for again.
     pub fn resume(&mut self) {
+        if self.stopped {
+            trace::resumed(self.scan.report());
+        }
+        self.go_on();
+        self.went_on = 0;
+    }
+
+    fn go_on(&mut self) {
         self.stopped = false;
         self.failures.clear();
         self.scan.retry_failed();
+    }
+
+    /// Ends the scan where it is, and cancels what is in flight.
+    pub fn cancel(&mut self) {
+        self.scan.cancel();
+        self.flights.clear();
+        self.next = None;
     }
 
     /// How the scan went so far, and how it ended.
@@ -109,13 +144,13 @@ where
         self.scan.report()
     }
 
-    /// The place behind the rows that the stream has yielded; `None` before the first.
-    pub const fn checkpoint(&self) -> Option<&Checkpoint> {
+    /// The place behind the rows that the stream has yielded.
+    pub fn checkpoint(&self) -> Checkpoint {
         self.scan.checkpoint()
     }
 
     /// The next page's rows; `None` at the end.
-    pub async fn next(&mut self) -> Option<Result<Rows, Error<S::Error>>> {
+    pub async fn next(&mut self) -> Option<Result<Rows<F::Row>, Error<F::Error>>> {
         poll_fn(|cx| pin!(&mut *self).poll_next(cx)).await
     }
 
@@ -124,37 +159,44 @@ where
         let Some(ask) = self.next.take() else {
             return true;
         };
-        let (id, is_shrinkable) = (ask.id(), ask.is_shrinkable());
-        match self.service.poll_ready(cx) {
+        match self.fetch.poll_ready(cx) {
             Poll::Pending => {
                 self.next = Some(ask);
                 return false;
             }
             Poll::Ready(Err(source)) => {
-                self.scan.failed(id);
-                self.failures.push((id, Error::Fetch { source, attempts: None }));
+                let error = Error::Fetch { source, attempts: None };
+                self.lost(ask.id(), Failure::Temporary, error);
                 return true;
             }
             Poll::Ready(Ok(())) => {}
         }
-        let mut request = match self.scan.request::<B>(&ask) {
-            Ok(request) => request,
+        let future = match self.fetch.fetch(self.scan.query(), &ask) {
+            Ok(future) => future,
             Err(error) => {
-                self.scan.failed(id);
-                self.failures.push((id, Error::Ask(error)));
+                self.lost(ask.id(), Failure::Permanent, Error::Ask(error));
                 return true;
             }
         };
-        let record = Record::new();
-        request.extensions_mut().insert(record.clone());
-        let stage = Stage::Call(Box::pin(self.service.call(request)));
-        self.flights.push(Flight { id, is_shrinkable, record, stage });
+        trace::page_started(&ask);
+        let (id, rows, is_shrinkable) = (ask.id(), ask.rows(), ask.is_shrinkable());
+        let since = self.clock.map_or(Duration::ZERO, |now| now());
+        if let Some(free) = self.flights.iter_mut().find(|flight| flight.future.is_none()) {
+            free.future.set(Some(future));
+            (free.id, free.rows, free.is_shrinkable, free.since) = (id, rows, is_shrinkable, since);
+        } else {
+            let future = Box::pin(Some(future));
+            self.flights.push(Flight { id, rows, is_shrinkable, since, future });
+        }
         true
     }
 
     /// Sends the pages ahead, as far as the query allows and the service is ready.
     fn send_ahead(&mut self, cx: &mut Context<'_>) {
-        while self.scan.query().ahead() > 0 && self.send(cx) {
+        if self.scan.query().terms.ahead() == 0 {
+            return;
+        }
+        while self.send(cx) {
             match self.scan.ask() {
                 Some(ask) => self.next = Some(ask),
                 None => break,
@@ -166,131 +208,82 @@ where
     /// Hands in what has landed; whether anything has.
     fn land(&mut self, cx: &mut Context<'_>) -> bool {
         let mut any = false;
-        let mut at = 0;
-        while at < self.flights.len() {
-            match self.flights[at].poll(cx) {
-                Poll::Pending => at += 1,
-                Poll::Ready(landed) => {
-                    let flight = self.flights.swap_remove(at);
-                    self.landed(&flight, landed);
-                    any = true;
-                }
+        for at in 0..self.flights.len() {
+            let flight = &mut self.flights[at];
+            let Some(future) = flight.future.as_mut().as_pin_mut() else { continue };
+            if let Poll::Ready(fetched) = future.poll(cx) {
+                flight.future.set(None);
+                self.landed(at, fetched);
+                any = true;
             }
         }
         any
     }
 
-    fn landed(&mut self, flight: &Flight<S::Future, RB>, landed: Landed<S::Error>) {
-        let id = flight.id;
-        let attempts = flight.record.attempts();
+    fn landed(&mut self, at: usize, fetched: Fetched<F::Row, F::Error>) {
+        let &Flight { id, rows, is_shrinkable, since, .. } = &self.flights[at];
+        let Fetched { page, attempts } = fetched;
+        let attempts = attempts.as_ref();
         let sent = attempts.map_or(1, |attempts| u64::from(attempts.count()));
-        let was_shrunk =
-            attempts.and_then(|attempts| attempts.stop_reason()) == Some(StopReason::Shrink);
+        let took = match self.clock {
+            Some(now) => now().saturating_sub(since),
+            None => attempts.map_or(Duration::ZERO, retry_policy::Attempts::elapsed),
+        };
+        let waited = attempts.map_or(Duration::ZERO, retry_policy::Attempts::total_wait);
         let report = self.scan.report_mut();
         report.requests += sent;
         report.retries += sent.saturating_sub(1);
-        report.waited += attempts.map_or_else(Default::default, |attempts| attempts.total_wait());
-        // A layer below has decided for us; without one, the status alone decides.
-        let too_heavy = was_shrunk || (attempts.is_none() && is_too_heavy(&landed));
-        if too_heavy && flight.is_shrinkable && self.scan.too_heavy(id, attempts.as_ref()) {
+        report.waited += waited;
+        report.elapsed += took;
+        if !waited.is_zero() {
+            self.scan.throttled();
+        }
+        let (failure, error) = match page {
+            Ok(page) => {
+                trace::page_ended(id, page.rows().len(), took);
+                // What was waited for between attempts says nothing about the page.
+                self.scan.took(rows, took.saturating_sub(waited));
+                return self.scan.answer(id, page);
+            }
+            Err(failed) => failed,
+        };
+        let asks_again = match failure {
+            Failure::TooHeavy if is_shrinkable => self.scan.too_heavy(id, attempts),
+            Failure::TooMany { ceiling } => self.scan.at_most(id, ceiling) || self.scan.refused(id),
+            Failure::Permanent => self.scan.refused(id),
+            _ => false,
+        };
+        if asks_again {
+            trace::shrunk(id, rows);
             self.scan.report_mut().retries += 1;
             return;
         }
-        match read(self.scan.query(), landed, attempts.map(Box::new)) {
-            Ok(page) => self.scan.answer(id, page),
-            Err(error) => {
-                self.scan.failed(id);
-                self.failures.push((id, error));
-            }
+        self.lost(id, failure, error);
+    }
+
+    fn lost(&mut self, id: u64, failure: Failure, error: Error<F::Error>) {
+        self.scan.failed(id);
+        self.failures.push((id, failure, error));
+    }
+
+    /// The page that comes next has failed: its error, unless the stream goes on by itself.
+    fn failed(&mut self, id: u64) -> Option<Error<F::Error>> {
+        let at = self.failures.iter().position(|(failed, ..)| *failed == id);
+        let at = at.expect("every page that failed has left its error");
+        let (_, failure, error) = self.failures.swap_remove(at);
+        if self.went_on < self.keep_going && failure != Failure::Permanent {
+            self.went_on += 1;
+            trace::resumed(self.scan.report());
+            self.go_on();
+            return None;
         }
+        self.stopped = true;
+        Some(error)
     }
 }
 
-/// 413, 502 and 504: a smaller page may come through.
-fn is_too_heavy<E>(landed: &Landed<E>) -> bool {
-    let Landed::Answer(head, _) = landed else {
-        return false;
-    };
-    matches!(
-        head.status,
-        StatusCode::PAYLOAD_TOO_LARGE | StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT
-    )
-}
-
-/// The page in an answer.
-fn read<E>(
-    query: &Query,
-    landed: Landed<E>,
-    attempts: Option<Box<Attempts>>,
-) -> Result<crate::page::Page, Error<E>> {
-    let (head, body) = match landed {
-        Landed::Answer(head, body) => (head, body),
-        Landed::BodyError(source) => return Err(Error::Body { source, attempts }),
-        Landed::Error(source) => return Err(Error::Fetch { source, attempts }),
-    };
-    let words = |body: &[u8]| (query.dialect.words)(body);
-    if head.status == StatusCode::OK {
-        return (query.dialect.page)(&head.headers, &body)
-            .map_err(|why| Error::NotAPage { why, words: words(&body) });
-    }
-    let location = head.headers.get(LOCATION).filter(|_| head.status.is_redirection());
-    Err(Error::Status {
-        status: head.status,
-        words: words(&body),
-        location: location.map(|to| String::from_utf8_lossy(to.as_bytes()).into_owned()),
-        body: body.slice(..body.len().min(MAX_ERROR_BYTES)),
-        attempts,
-    })
-}
-
-impl<F, RB, E> Flight<F, RB>
-where
-    F: Future<Output = Result<Response<RB>, E>>,
-    RB: Body,
-    RB::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Landed<E>> {
-        loop {
-            match &mut self.stage {
-                Stage::Call(call) => match core::task::ready!(call.as_mut().poll(cx)) {
-                    Err(error) => return Poll::Ready(Landed::Error(error)),
-                    Ok(response) => {
-                        let (head, body) = response.into_parts();
-                        let body = Box::pin(body);
-                        self.stage = Stage::Read { head, body, bytes: BytesMut::new() };
-                    }
-                },
-                Stage::Read { head, body, bytes } => {
-                    let frame = match core::task::ready!(body.as_mut().poll_frame(cx)) {
-                        None => {
-                            let body = core::mem::take(bytes).freeze();
-                            return Poll::Ready(Landed::Answer(head.clone(), body));
-                        }
-                        Some(Err(error)) => return Poll::Ready(Landed::BodyError(error.into())),
-                        Some(Ok(frame)) => frame,
-                    };
-                    let Ok(data) = frame.into_data() else {
-                        continue;
-                    };
-                    if data.remaining() > MAX_BODY_BYTES - bytes.len() {
-                        let error = format!("the page is longer than {MAX_BODY_BYTES} bytes");
-                        return Poll::Ready(Landed::BodyError(error.into()));
-                    }
-                    bytes.put(data);
-                }
-            }
-        }
-    }
-}
-
-impl<S, B, RB> Stream for Pages<S, B, RB>
-where
-    S: Service<Request<B>, Response = Response<RB>>,
-    B: From<Bytes>,
-    RB: Body,
-    RB::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    type Item = Result<Rows, Error<S::Error>>;
+impl<F: Fetch> Stream for Pages<F> {
+    type Item = Result<Rows<F::Row>, Error<F::Error>>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
@@ -300,9 +293,13 @@ where
         loop {
             let is_ready = this.send(cx);
             let landed = this.land(cx);
-            match if is_ready { this.scan.step() } else { Step::Wait } {
+            let shifts = this.scan.report().shifts_repaired();
+            let step = if is_ready { this.scan.step() } else { Step::Wait };
+            trace::shifts(shifts, this.scan.report());
+            match step {
                 Step::Ask(ask) => this.next = Some(ask),
                 Step::Rows(rows) => {
+                    this.went_on = 0;
                     this.send_ahead(cx);
                     return Poll::Ready(Some(Ok(rows)));
                 }
@@ -312,10 +309,9 @@ where
                     return Poll::Ready(None);
                 }
                 Step::Failed { id } => {
-                    this.stopped = true;
-                    let at = this.failures.iter().position(|(failed, _)| *failed == id);
-                    let at = at.expect("every page that failed has left its error");
-                    return Poll::Ready(Some(Err(this.failures.swap_remove(at).1)));
+                    if let Some(error) = this.failed(id) {
+                        return Poll::Ready(Some(Err(error)));
+                    }
                 }
                 Step::Wait if landed => {}
                 Step::Wait => return Poll::Pending,
@@ -324,97 +320,113 @@ where
     }
 }
 
-impl<S, B, RB> Unpin for Pages<S, B, RB> where S: Service<Request<B>, Response = Response<RB>> {}
+impl<F: Fetch> Unpin for Pages<F> {}
 
-impl<S, B, RB> fmt::Debug for Pages<S, B, RB>
-where
-    S: Service<Request<B>, Response = Response<RB>>,
-{
+impl<F: Fetch> fmt::Debug for Pages<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pages")
-            .field("scan", &self.scan)
-            .field("in_flight", &self.flights.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Pages").field("report", self.scan.report()).finish_non_exhaustive()
     }
 }
 
-/// The rows of a collection, one at a time.
+/// The rows of a collection, one at a time, each as a `T`.
 ///
 /// A row that is no `T` is an error of its own; the stream goes on behind it. After any other error
 /// it is over until [`resume`](Self::resume).
-#[derive(Debug)]
-pub struct Items<P, T> {
-    pages: P,
-    rows: Option<Rows>,
+pub struct Items<F: Fetch, T> {
+    pages: Pages<F>,
+    rows: Option<Rows<F::Row>>,
     taken: usize,
-    here: Option<Checkpoint>,
+    cancelled: bool,
     item: PhantomData<fn() -> T>,
 }
 
-impl<S, B, RB, T> Items<Pages<S, B, RB>, T>
-where
-    S: Service<Request<B>, Response = Response<RB>>,
-    B: From<Bytes>,
-    RB: Body,
-    RB::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    T: DeserializeOwned,
-{
-    /// The next row; `None` at the end.
-    pub async fn next(&mut self) -> Option<Result<T, Error<S::Error>>> {
-        poll_fn(|cx| pin!(&mut *self).poll_next(cx)).await
-    }
+/// A row of the page at hand.
+type PollRow<'a, F> = Poll<Option<Result<&'a <F as Fetch>::Row, Error<<F as Fetch>::Error>>>>;
 
+impl<F: Fetch, T> Items<F, T> {
     /// Goes on after an error, at the same row.
     pub fn resume(&mut self) {
         self.pages.resume();
     }
 
-    /// How the scan went so far, and how it ended.
+    /// Ends the scan behind the last row that was yielded, and cancels what is in flight.
+    pub fn cancel(&mut self) {
+        self.pages.cancel();
+        self.cancelled = true;
+    }
+
+    /// How the scan went so far, and how it ended. Its rows are those of the pages that were read.
     pub const fn report(&self) -> &Report {
         self.pages.report()
     }
 
-    /// The place behind the last row that the stream has yielded; `None` before the first.
-    pub fn checkpoint(&self) -> Option<Checkpoint> {
+    /// The place behind the last row that the stream has yielded.
+    pub fn checkpoint(&self) -> Checkpoint {
         match &self.rows {
-            Some(rows) if self.taken > 0 => Some(rows.checkpoint_after(self.taken)),
-            _ => self.here.clone(),
+            Some(rows) => rows.checkpoint_after(self.taken),
+            None => self.pages.checkpoint(),
         }
     }
-}
 
-impl<S, B, RB, T> Stream for Items<Pages<S, B, RB>, T>
-where
-    S: Service<Request<B>, Response = Response<RB>>,
-    B: From<Bytes>,
-    RB: Body,
-    RB::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    T: DeserializeOwned,
-{
-    type Item = Result<T, Error<S::Error>>;
+    /// The next row; `None` at the end.
+    pub async fn next(&mut self) -> Option<Result<T, Error<F::Error>>>
+    where
+        F: Fetch<Row = Row>,
+        T: DeserializeOwned,
+    {
+        poll_fn(|cx| pin!(&mut *self).poll_next(cx)).await
+    }
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = self.get_mut();
-        loop {
-            if let Some(row) = this.rows.as_ref().and_then(|rows| rows.rows().get(this.taken)) {
-                this.taken += 1;
-                let row: &Row = row;
-                return Poll::Ready(Some(
-                    row.decode().map_err(|source| Error::Row { row: row.clone(), source }),
-                ));
-            }
-            this.here = this.pages.checkpoint().cloned();
-            match core::task::ready!(Pin::new(&mut this.pages).poll_next(cx)) {
-                Some(Ok(rows)) => (this.rows, this.taken) = (Some(rows), 0),
+    /// The next row of the page at hand, or of the page that comes.
+    fn poll_row(&mut self, cx: &mut Context<'_>) -> PollRow<'_, F> {
+        if self.cancelled {
+            return Poll::Ready(None);
+        }
+        while self.rows.as_ref().is_none_or(|rows| rows.rows().len() <= self.taken) {
+            match core::task::ready!(Pin::new(&mut self.pages).poll_next(cx)) {
+                Some(Ok(rows)) => (self.rows, self.taken) = (Some(rows), 0),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => {
-                    (this.rows, this.taken) = (None, 0);
-                    this.here = this.pages.checkpoint().cloned();
+                    (self.rows, self.taken) = (None, 0);
                     return Poll::Ready(None);
                 }
             }
         }
+        let at = self.taken;
+        self.taken += 1;
+        Poll::Ready(self.rows.as_ref().and_then(|rows| rows.rows().get(at)).map(Ok))
     }
 }
 
-impl<P, T> Unpin for Items<P, T> {}
+impl<F, T> Stream for Items<F, T>
+where
+    F: Fetch<Row = Row>,
+    T: DeserializeOwned,
+{
+    type Item = Result<T, Error<F::Error>>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        let row = match core::task::ready!(this.poll_row(cx)) {
+            None => return Poll::Ready(None),
+            Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+            Some(Ok(row)) => row,
+        };
+        let item = row.decode();
+        Poll::Ready(Some(item.map_err(|source| Error::Row { row: row.clone(), source })))
+    }
+
+    /// The rows of the page at hand are certain; how many more there are is not.
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let at_hand = self.rows.as_ref().map_or(0, |rows| rows.rows().len() - self.taken);
+        (if self.cancelled { 0 } else { at_hand }, None)
+    }
+}
+
+impl<F: Fetch, T> Unpin for Items<F, T> {}
+
+impl<F: Fetch, T> fmt::Debug for Items<F, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Items").field("pages", &self.pages).finish_non_exhaustive()
+    }
+}

@@ -1,57 +1,64 @@
-//! IXON's APIv2 lists: an opaque cursor in both directions.
+//! IXON's APIv2 lists: an opaque cursor.
 //!
 //! Sources: "Common errors" and the OpenAPI document; `page-size` and `page-after` are documented on
 //! the developer pages only.
 
-use bytes::Bytes;
-use http::HeaderMap;
+use core::time::Duration;
+
 use serde_json::Value;
 
-use super::{ApiWords, Dialect, Method};
-use crate::page::{Keys, Next, NotAPage, Page, members};
+use super::{ApiWords, Call, Carrier, Dialect, Method, Spec};
+use crate::filter::{Field, Filter};
+use crate::page::{Answer, KeyField, NotAPage, Page};
+
+/// The filters of IXON's lists: `operator(field,"value")`.
+#[derive(Debug)]
+pub struct Ixon(());
 
 /// `{"type": …, "data": [{"publicId": …}, …], "moreAfter": null, "status": "success"}`.
-pub const IXON: Dialect = Dialect {
+///
+/// `Api-Application` and `Api-Company` are given by [`Query::header`](crate::Query::header).
+pub const IXON: Dialect<Ixon> = Dialect::of(Spec {
     name: "ixon",
-    method: Method::Cursor { position: "page-after", size: "page-size" },
+    method: Method::Cursor,
+    carrier: Carrier::Address,
     // No ceiling is documented; the vendor's own code asks for 250 to 4000 rows. Our choice.
-    ceiling: 1000,
-    filter_parameter: "filters",
+    ceiling: |_| 1000,
+    key: KeyField { paths: &["publicId"], is_required: false },
+    sort_fields: &[],
+    sort_separator: None,
+    is_sortable: |_| true,
+    has_reverse: false,
+    fields: Some(("fields", ",")),
     own_parameters: &["page-after", "page-size"],
     headers: &[("accept", "application/json"), ("api-version", "2")],
+    organization: None,
+    call,
     page,
     words,
-};
+    bound: None,
+    repeat_is_end: false,
+    // "Common errors": 504 when a request takes longer. The document says 50 s on one page, 60 s on another.
+    time_limit: Some(Duration::from_secs(50)),
+});
 
-fn page(_: &HeaderMap, body: &Bytes) -> Result<Page, NotAPage> {
-    let [data, more_after, status] = members(body, ["data", "moreAfter", "status"])?;
-    if status.is_some_and(|status| status.get() == "\"error\"") {
+fn call(call: &mut Call<'_>) {
+    for filter in call.filters() {
+        call.parameter("filters", filter);
+    }
+    call.parameter("page-size", call.rows());
+    if let Some(cursor) = call.cursor() {
+        call.parameter("page-after", cursor);
+    }
+}
+
+fn page(answer: &Answer<'_>) -> Result<Page, NotAPage> {
+    let [data, more_after, status] = answer.object(["data", "moreAfter", "status"])?;
+    if status.json() == Some("\"error\"") {
         return Err(NotAPage::SaysError);
     }
-    let data = data.ok_or(NotAPage::Lacks { part: "`data`" })?.get();
-    let page = match data.as_bytes().first() {
-        Some(b'[') => Page::of_rows(body, data.as_bytes(), "publicId", Keys::Optional)?,
-        // "data" is an object when one value is returned.
-        Some(b'{') => {
-            let list = Bytes::from(format!("[{data}]"));
-            Page::of_rows(&list, &list, "publicId", Keys::Optional)?
-        }
-        _ => {
-            return Err(NotAPage::Lacks { part: "list in `data`" });
-        }
-    };
-    // Without the member nobody says that this is the end.
-    let more_after = more_after.ok_or(NotAPage::Lacks { part: "`moreAfter`" })?;
-    let next = match serde_json::from_str(more_after.get())? {
-        Value::Null => Next::End,
-        Value::String(cursor) if cursor.is_empty() => Next::End,
-        Value::String(cursor) => Next::Cursor(cursor),
-        Value::Number(cursor) => Next::Cursor(cursor.to_string()),
-        _ => {
-            return Err(NotAPage::Lacks { part: "cursor in `moreAfter`" });
-        }
-    };
-    Ok(Page { next, ..page })
+    // "data" is an object when one value is returned. Without `moreAfter` nobody says that this is the end.
+    Ok(answer.rows_in(data)?.with_next(more_after.cursor()?))
 }
 
 /// `{"data": [{"message": "Invalid value", "propertyName": "Api-Company"}], …}`
@@ -62,52 +69,87 @@ fn words(body: &[u8]) -> Option<ApiWords> {
     Some(ApiWords { message: text("message")?, field: text("propertyName") })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(body: &'static str) -> Result<Page, NotAPage> {
-        page(&HeaderMap::new(), &Bytes::from_static(body.as_bytes()))
-    }
-
-    #[test]
-    fn data_is_a_list_or_one_object() {
-        for body in [
-            r#"{"data":[{"publicId":"a"}],"moreAfter":null,"status":"success"}"#,
-            r#"{"data":{"publicId":"a"},"moreAfter":null,"status":"success"}"#,
-        ] {
-            let page = parse(body).unwrap();
-            assert_eq!(page.rows[0].json(), r#"{"publicId":"a"}"#);
-            assert_eq!((page.rows.len(), page.next), (1, Next::End));
+impl Field<Ixon> {
+    fn function(&self, operator: &str, values: impl IntoIterator<Item = Value>) -> Filter<Ixon> {
+        let mut text = format!("{operator}({}", self.name());
+        for value in values {
+            text.push(',');
+            // JSON's quotes and escapes are the ones that the API reads.
+            text.push_str(&value.to_string());
         }
+        text.push(')');
+        Filter::of(text)
     }
 
-    #[test]
-    fn only_null_ends_a_list_and_nothing_said_is_no_end() {
-        for (more_after, next) in [
-            ("null", Ok(Next::End)),
-            ("\"\"", Ok(Next::End)),
-            ("\"x\"", Ok(Next::Cursor("x".into()))),
-            ("7", Ok(Next::Cursor("7".into()))),
-            ("{}", Err(NotAPage::Lacks { part: "cursor in `moreAfter`" })),
-        ] {
-            let body = format!(r#"{{"data":[],"moreAfter":{more_after}}}"#);
-            let page = page(&HeaderMap::new(), &Bytes::from(body)).map(|page| page.next);
-            assert_eq!(page, next, "{more_after}");
-        }
-        assert_eq!(parse(r#"{"data":[]}"#).unwrap_err(), NotAPage::Lacks { part: "`moreAfter`" });
+    /// Equal.
+    #[must_use]
+    pub fn eq(&self, value: impl Into<Value>) -> Filter<Ixon> {
+        self.function("eq", [value.into()])
     }
 
-    #[test]
-    fn an_error_with_status_200_is_an_error() {
-        let body = r#"{"type":"Error","data":[{"message":"m"}],"moreAfter":null,"status":"error"}"#;
-        assert_eq!(parse(body).unwrap_err(), NotAPage::SaysError);
+    /// Not equal.
+    #[must_use]
+    pub fn ne(&self, value: impl Into<Value>) -> Filter<Ixon> {
+        self.function("ne", [value.into()])
     }
 
-    #[test]
-    fn says_which_header_is_wrong() {
-        let body = br#"{"data":[{"message":"Required header","propertyName":"Api-Company"}]}"#;
-        let words = words(body).unwrap();
-        assert_eq!((words.message(), words.field()), ("Required header", Some("Api-Company")));
+    /// Less.
+    #[must_use]
+    pub fn lt(&self, value: impl Into<Value>) -> Filter<Ixon> {
+        self.function("lt", [value.into()])
+    }
+
+    /// Less or equal.
+    #[must_use]
+    pub fn lte(&self, value: impl Into<Value>) -> Filter<Ixon> {
+        self.function("lte", [value.into()])
+    }
+
+    /// Greater.
+    #[must_use]
+    pub fn gt(&self, value: impl Into<Value>) -> Filter<Ixon> {
+        self.function("gt", [value.into()])
+    }
+
+    /// Greater or equal.
+    #[must_use]
+    pub fn gte(&self, value: impl Into<Value>) -> Filter<Ixon> {
+        self.function("gte", [value.into()])
+    }
+
+    /// One of these values.
+    #[must_use]
+    pub fn is_in<V: Into<Value>>(&self, values: impl IntoIterator<Item = V>) -> Filter<Ixon> {
+        self.function("in", values.into_iter().map(Into::into))
+    }
+
+    /// None of these values.
+    #[must_use]
+    pub fn not_in<V: Into<Value>>(&self, values: impl IntoIterator<Item = V>) -> Filter<Ixon> {
+        self.function("ni", values.into_iter().map(Into::into))
+    }
+
+    /// Without a value.
+    #[must_use]
+    pub fn is_null(&self) -> Filter<Ixon> {
+        self.function("isnull", [])
+    }
+
+    /// With a value.
+    #[must_use]
+    pub fn is_not_null(&self) -> Filter<Ixon> {
+        self.function("isnotnull", [])
+    }
+
+    /// From the first value to the second.
+    #[must_use]
+    pub fn between(&self, from: impl Into<Value>, to: impl Into<Value>) -> Filter<Ixon> {
+        self.function("between", [from.into(), to.into()])
+    }
+
+    /// With this text in it.
+    #[must_use]
+    pub fn contains(&self, text: impl Into<String>) -> Filter<Ixon> {
+        self.function("contains", [Value::String(text.into())])
     }
 }

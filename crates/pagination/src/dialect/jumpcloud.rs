@@ -1,102 +1,300 @@
 //! JumpCloud's lists: v1 answers an object, v2 a bare array and a header.
 //!
-//! Sources: "Retry API requests" (sort by `_id` with skip and filter) and the v1 and v2 API documents.
+//! Sources: "Retry API requests" (sort by `_id` with skip and filter), "API errors and limits", and the
+//! v1 and v2 API documents; the ceilings and the paths without `sort` or `x-org-id` from the latter.
 
-use bytes::Bytes;
-use http::HeaderMap;
 use serde_json::Value;
 
-use super::{ApiWords, Dialect, Method};
-use crate::page::{Keys, NotAPage, Page, count, members};
+use super::{Bound, Call, Carrier, Dialect, Method, Spec, message_of};
+use crate::filter::{Comparison, Field, Filter, plain};
+use crate::page::{Answer, KeyField, Next, NotAPage, Page};
+use crate::{KeyRef, Query, link};
+
+/// The filters of JumpCloud's v1 lists: `field:$operator:value`, compared with regard to case.
+#[derive(Debug)]
+pub struct JumpCloudV1(());
+
+/// The filters of JumpCloud's v2 lists: `field:operator:value`.
+#[derive(Debug)]
+pub struct JumpCloudV2(());
 
 /// `GET /api/systemusers` and its like: `{"totalCount": 2, "results": [{"_id": …}, …]}`.
-pub const JUMPCLOUD_V1: Dialect = Dialect {
-    name: "jumpcloud-v1",
-    method: Method::Offset { sort_fields: &["_id"] },
-    ceiling: 100,
-    filter_parameter: "filter",
-    own_parameters: &["skip", "limit", "sort"],
-    headers: &[("accept", "application/json")],
-    page: page_v1,
-    words,
-};
+pub const JUMPCLOUD_V1: Dialect<JumpCloudV1> = Dialect::of(V1);
 
 /// `GET /api/v2/usergroups` and its like: `[{"id": …}, …]` and the header `x-total-count`.
 ///
 /// The document that asks for the sort by `_id` speaks of both versions, so that is what is sent;
-/// `id`, the field's name in v2's rows, is accepted as well.
-pub const JUMPCLOUD_V2: Dialect = Dialect {
-    name: "jumpcloud-v2",
-    method: Method::Offset { sort_fields: &["_id", "id"] },
-    page: page_v2,
-    ..JUMPCLOUD_V1
+/// `id`, the field's name in v2's rows, is accepted as well. Members, associations and what is reached
+/// through them cannot be sorted: they need [`Query::unstable`].
+pub const JUMPCLOUD_V2: Dialect<JumpCloudV2> = Dialect::of(V2);
+
+/// The v2 lists that are paged by `Link: <…>; rel="next"` alone.
+///
+/// Lists that take `skip` are better read as [`JUMPCLOUD_V2`]: a link holds a plain offset, which no
+/// anchor protects.
+pub const JUMPCLOUD_V2_LINK: Dialect<JumpCloudV2> = Dialect::of(V2_LINK);
+
+pub(super) const V1: Spec = Spec {
+    name: "jumpcloud-v1",
+    method: Method::Offset,
+    carrier: Carrier::Address,
+    ceiling: |_| 100,
+    key: KeyField { paths: &["_id"], is_required: true },
+    sort_fields: &["_id"],
+    sort_separator: Some(' '),
+    is_sortable: |path| !path.contains("/files/command/"),
+    has_reverse: true,
+    fields: Some(("fields", " ")),
+    own_parameters: &["skip", "limit", "sort"],
+    headers: &[("accept", "application/json")],
+    organization: Some((
+        "x-org-id",
+        &[
+            "/api/search/organizations",
+            "/api/organizations",
+            "/api/users",
+            "/api/v2/organizations",
+            "/api/v2/administrators",
+            "/api/v2/providers",
+            "/api/v2/integrations",
+        ],
+    )),
+    call: call_v1,
+    page: page_v1,
+    words: message_of,
+    bound: Some(Bound { filter: bound_v1, is_declared: false, beside_any: false }),
+    repeat_is_end: false,
+    time_limit: None,
 };
 
-fn page_v1(_: &HeaderMap, body: &Bytes) -> Result<Page, NotAPage> {
-    let [results, total] = members(body, ["results", "totalCount"])?;
-    let results = results.ok_or(NotAPage::Lacks { part: "`results`" })?;
-    if !results.get().starts_with('[') {
-        return Err(NotAPage::Lacks { part: "list of `results`" });
-    }
-    let page = Page::of_rows(body, results.get().as_bytes(), "_id", Keys::Required)?;
-    Ok(Page { total: count(total), ..page })
+const V2: Spec = Spec {
+    name: "jumpcloud-v2",
+    ceiling: |path| if path.contains("/systeminsights/") { 10_000 } else { 100 },
+    key: KeyField { paths: &["id"], is_required: true },
+    sort_fields: &["_id", "id"],
+    sort_separator: Some(','),
+    is_sortable: is_sortable_v2,
+    fields: Some(("fields", ",")),
+    call: call_v2,
+    page: page_v2,
+    bound: Some(Bound { filter: bound_v2, is_declared: false, beside_any: true }),
+    ..V1
+};
+
+const V2_LINK: Spec = Spec {
+    name: "jumpcloud-v2-link",
+    method: Method::Link,
+    key: KeyField { paths: &["id"], is_required: false },
+    call: call_v2_link,
+    page: page_v2_link,
+    bound: None,
+    ..V2
+};
+
+/// The kinds of things that v2's graph joins: a list of these below one of these has no `sort`.
+const GRAPH: [&str; 13] = [
+    "activedirectories",
+    "applications",
+    "commands",
+    "directories",
+    "gsuites",
+    "ldapservers",
+    "office365s",
+    "policies",
+    "policygroups",
+    "radiusservers",
+    "systemgroups",
+    "systems",
+    "usergroups",
+];
+
+fn is_sortable_v2(path: &str) -> bool {
+    let mut segments = path.trim_end_matches('/').rsplit('/');
+    let last = segments.next().unwrap_or_default();
+    let owner = segments.nth(1).unwrap_or_default();
+    let is_graph = |kind: &str| kind == "users" || GRAPH.contains(&kind);
+    let is_traversal = is_graph(last) && is_graph(owner);
+    !matches!(last, "associations" | "members" | "memberof") && !is_traversal
 }
 
-fn page_v2(headers: &HeaderMap, body: &Bytes) -> Result<Page, NotAPage> {
-    if body.trim_ascii_start().starts_with(b"{") {
-        members(body, [])?;
-        return Err(NotAPage::Lacks { part: "list of rows" });
+fn call_v1(call: &mut Call<'_>) {
+    let filters = call.filters();
+    match &filters[..] {
+        [one] => call.parameter("filter", one.clone()),
+        several => {
+            for (at, filter) in several.iter().enumerate() {
+                call.parameter(&format!("filter[{at}]"), filter.clone());
+            }
+        }
     }
-    let page = Page::of_rows(body, body, "id", Keys::Required)?;
-    let total = headers.get("x-total-count").and_then(|total| total.to_str().ok()?.parse().ok());
-    Ok(Page { total, ..page })
+    for (at, filter) in call.any_of().iter().enumerate() {
+        call.parameter(&format!("filter[or][{at}]"), filter.clone());
+    }
+    position(call);
 }
 
-/// `{"message": "…"}`
-fn words(body: &[u8]) -> Option<ApiWords> {
-    let json: Value = serde_json::from_slice(body).ok()?;
-    let message = json.get("message").or_else(|| json.get("error"))?.as_str()?.to_owned();
-    Some(ApiWords { message, field: None })
+fn call_v2(call: &mut Call<'_>) {
+    for filter in call.filters() {
+        call.parameter("filter", filter);
+    }
+    position(call);
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn call_v2_link(call: &mut Call<'_>) {
+    for filter in call.filters() {
+        call.parameter("filter", filter);
+    }
+    call.parameter("limit", call.rows());
+    call.parameter("sort", call.sort());
+}
 
-    #[test]
-    fn a_page_of_v1_may_have_its_parts_in_any_order_and_no_total() {
-        for (body, rows, total) in [
-            (r#"{"totalCount":2,"results":[{"_id":"a"},{"_id":"b"}]}"#, 2, Some(2)),
-            (r#"{ "results" : [ ] , "other": {} , "totalCount" : null }"#, 0, None),
-            (r#"{"results":[{"_id":"a"},null]}"#, 1, None),
-        ] {
-            let page = page_v1(&HeaderMap::new(), &Bytes::from_static(body.as_bytes())).unwrap();
-            assert_eq!((page.rows.len(), page.total), (rows, total), "{body}");
-        }
+fn position(call: &mut Call<'_>) {
+    call.parameter("limit", call.rows());
+    call.parameter("skip", call.skip());
+    if !call.sort().is_empty() {
+        call.parameter("sort", call.sort());
+    }
+}
+
+fn bound_v1(key: &str, comparison: Comparison, bound: KeyRef<'_>) -> Value {
+    let operator = match comparison {
+        Comparison::Greater => "$gt",
+        Comparison::GreaterOrEqual => "$gte",
+        Comparison::Less => "$lt",
+    };
+    format!("{key}:{operator}:{bound}").into()
+}
+
+fn bound_v2(key: &str, comparison: Comparison, bound: KeyRef<'_>) -> Value {
+    let operator = match comparison {
+        Comparison::Greater => "gt",
+        Comparison::GreaterOrEqual => "ge",
+        Comparison::Less => "lt",
+    };
+    format!("{key}:{operator}:{bound}").into()
+}
+
+fn page_v1(answer: &Answer<'_>) -> Result<Page, NotAPage> {
+    let [results, total] = answer.object(["results", "totalCount"])?;
+    if results.json().is_some_and(|results| !results.starts_with('[')) {
+        return Err(NotAPage::NoList { part: "results" });
+    }
+    Ok(answer.rows_in(results)?.with_total(total.count()))
+}
+
+fn page_v2(answer: &Answer<'_>) -> Result<Page, NotAPage> {
+    Ok(answer.list()?.with_total(answer.count_of("x-total-count")))
+}
+
+fn page_v2_link(answer: &Answer<'_>) -> Result<Page, NotAPage> {
+    // Some lists of v2 page by `skip` alone and send no link, which is not their end: the total tells.
+    let next = link::next(answer.headers());
+    Ok(page_v2(answer)?.with_next(next.map_or(Next::Unsaid, |link| Next::Cursor(link.into()))))
+}
+
+impl Field<JumpCloudV1> {
+    /// Equal.
+    #[must_use]
+    pub fn eq(&self, value: impl Into<Value>) -> Filter<JumpCloudV1> {
+        self.colons("$eq", &value.into())
     }
 
-    #[test]
-    fn what_is_no_page_is_told_what_it_lacks() {
-        for (body, error) in [
-            ("{}", NotAPage::Lacks { part: "`results`" }),
-            (r#"{"results":null}"#, NotAPage::Lacks { part: "list of `results`" }),
-            (r#"{"results":{}}"#, NotAPage::Lacks { part: "list of `results`" }),
-        ] {
-            let body = Bytes::from_static(body.as_bytes());
-            assert_eq!(page_v1(&HeaderMap::new(), &body).unwrap_err(), error);
-        }
-        let object = Bytes::from_static(br#"{"message":"x"}"#);
-        let error = page_v2(&HeaderMap::new(), &object).unwrap_err();
-        assert_eq!(error, NotAPage::Lacks { part: "list of rows" });
+    /// Not equal.
+    #[must_use]
+    pub fn ne(&self, value: impl Into<Value>) -> Filter<JumpCloudV1> {
+        self.colons("$ne", &value.into())
     }
 
-    #[test]
-    fn a_page_of_v2_has_its_total_in_a_header() {
-        let body = Bytes::from_static(br#" [{"id":"a"}]"#);
-        for (header, total) in [("7", Some(7)), ("many", None)] {
-            let headers =
-                HeaderMap::from_iter([("x-total-count".parse().unwrap(), header.parse().unwrap())]);
-            assert_eq!(page_v2(&headers, &body).unwrap().total, total);
-        }
+    /// Greater.
+    #[must_use]
+    pub fn gt(&self, value: impl Into<Value>) -> Filter<JumpCloudV1> {
+        self.colons("$gt", &value.into())
+    }
+
+    /// Greater or equal.
+    #[must_use]
+    pub fn gte(&self, value: impl Into<Value>) -> Filter<JumpCloudV1> {
+        self.colons("$gte", &value.into())
+    }
+
+    /// Less.
+    #[must_use]
+    pub fn lt(&self, value: impl Into<Value>) -> Filter<JumpCloudV1> {
+        self.colons("$lt", &value.into())
+    }
+
+    /// Less or equal.
+    #[must_use]
+    pub fn lte(&self, value: impl Into<Value>) -> Filter<JumpCloudV1> {
+        self.colons("$lte", &value.into())
+    }
+}
+
+impl Query<JumpCloudV1> {
+    /// Rows that match one of these at least: `filter[or][0]=…`.
+    #[must_use]
+    pub fn any_of(self, filters: impl IntoIterator<Item = Filter<JumpCloudV1>>) -> Self {
+        self.or(filters)
+    }
+}
+
+impl Field<JumpCloudV2> {
+    /// Equal.
+    #[must_use]
+    pub fn eq(&self, value: impl Into<Value>) -> Filter<JumpCloudV2> {
+        self.colons("eq", &value.into())
+    }
+
+    /// Not equal.
+    #[must_use]
+    pub fn ne(&self, value: impl Into<Value>) -> Filter<JumpCloudV2> {
+        self.colons("ne", &value.into())
+    }
+
+    /// Greater.
+    #[must_use]
+    pub fn gt(&self, value: impl Into<Value>) -> Filter<JumpCloudV2> {
+        self.colons("gt", &value.into())
+    }
+
+    /// Greater or equal.
+    #[must_use]
+    pub fn ge(&self, value: impl Into<Value>) -> Filter<JumpCloudV2> {
+        self.colons("ge", &value.into())
+    }
+
+    /// Less.
+    #[must_use]
+    pub fn lt(&self, value: impl Into<Value>) -> Filter<JumpCloudV2> {
+        self.colons("lt", &value.into())
+    }
+
+    /// Less or equal.
+    #[must_use]
+    pub fn le(&self, value: impl Into<Value>) -> Filter<JumpCloudV2> {
+        self.colons("le", &value.into())
+    }
+
+    /// From the first value to the second.
+    #[must_use]
+    pub fn between(&self, from: impl Into<Value>, to: impl Into<Value>) -> Filter<JumpCloudV2> {
+        let values = format!("{},{}", plain(&from.into()), plain(&to.into()));
+        self.colons("between", &values.into())
+    }
+
+    /// With this text in it.
+    #[must_use]
+    pub fn search(&self, text: impl Into<Value>) -> Filter<JumpCloudV2> {
+        self.colons("search", &text.into())
+    }
+
+    /// One of these values, which cannot hold a `|`.
+    #[must_use]
+    pub fn is_in<V: Into<Value>>(
+        &self,
+        values: impl IntoIterator<Item = V>,
+    ) -> Filter<JumpCloudV2> {
+        let values: Vec<_> = values.into_iter().map(|value| plain(&value.into())).collect();
+        self.colons("in", &values.join("|").into())
     }
 }

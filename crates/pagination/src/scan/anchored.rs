@@ -4,49 +4,53 @@
 //! continues what was read, whatever was written meanwhile. If not, rows before it have vanished, and
 //! the scan steps back until a page is covered. The scan ends when the last row read is at or past
 //! the *fence*, the greatest key that the reverse order showed; no owed row can be greater.
+//!
+//! Pages that are counted instead of ranked are placed so that they overlap ([`index`](super::index)).
+//! Where a filter bounds the key, a page begins behind the last key and is covered by that.
+
+mod barren;
+mod fence;
+mod keyset;
+mod plan;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use retry_policy::safety::Shrinkable;
 
+use super::index::page_over;
 use super::size::PageSize;
-use super::window::{
-    Barren, FENCE_ROWS, FENCE_ROWS_AFTER_A_FAILURE, Fence, Nothing, Role, Window, out_of_order,
-};
-use super::{Ask, Origin, State, WalkStep};
+use super::window::{Ahead, Barren, Fence, Nothing, Role, Window, out_of_order};
+use super::{Ask, Origin, State, WalkStep, keyless, rows_for};
+use crate::checkpoint::Resume;
+use crate::dialect::Method;
 use crate::page::Page;
-use crate::query::Place;
-use crate::report::{Inconsistency, Outcome, Report};
-use crate::{Key, Order, Query, Row};
-
-/// Covered pages without a new row that do not even come further among the known rows: this many,
-/// and this many rows. Our choice: each honest one needs a burst of a page of inserts before the scan.
-const IDLE_PAGES: u32 = 8;
-const IDLE_ROWS: u32 = 256;
-/// How much more such a page counts if the total has not grown. Our choice.
-const UNEXPLAINED: u32 = 8;
-/// Pages in a row without a new row, whatever they show. Our choice: a million rows written at once.
-const BARREN_PAGES: u32 = 10_000;
-/// Steps back in a row. Doubling, 64 reach the beginning from anywhere.
-const STEPS_BACK: u32 = 200;
-/// How often a page that shows nothing new is asked for again before rows count as hidden.
-const REPEATS: u32 = 2;
-/// How many pages beyond the total are looked through for hidden rows. Our choice.
-const PAGES_BEYOND: u64 = 10;
-/// How often the reverse order may show nothing while the order of the scan shows rows.
-const EMPTY_FENCES: u32 = 12;
+use crate::query::{At, Range, Terms};
+use crate::report::{Doubt, Inconsistency, Outcome, Report};
+use crate::{Key, KeyRef, Keyed, Order};
+use keyset::Begins;
 
 #[derive(Debug)]
-pub(super) struct Anchored {
+pub(super) struct Anchored<R> {
     order: Order,
+    range: Range,
     size: PageSize,
-    ahead: usize,
+    /// The API's own ceiling, where pages are counted.
+    counted: Option<u32>,
+    ahead: Ahead,
+    /// The bytes that may be held ahead, and those of the largest page so far.
+    bytes: usize,
+    heaviest: usize,
+    /// The rows that the query's limit leaves.
+    left: Option<u64>,
     next_id: u64,
     /// The pages that come next, by rank.
-    windows: VecDeque<Window>,
-    fence: Fence,
-    /// The last row read.
-    last: Option<Key>,
+    windows: VecDeque<Window<R>>,
+    fence: Fence<R>,
+    begins: Begins<R>,
+    /// The last row read, and the rows without a key behind it.
+    last: Option<Arc<Key>>,
+    beyond: u64,
     /// The rank at which the next page begins: that of the last row of the page before.
     rank: u64,
     /// Whether that row is `last`, so that the next page should begin with it.
@@ -59,67 +63,98 @@ pub(super) struct Anchored {
     hidden: bool,
     barren: Barren,
     nothing: Nothing,
-    /// The most rows that any page had.
-    widest: u64,
+    bad_rows: u64,
     /// The newest total, and by how much it had grown since the one before.
     total: Option<u64>,
     growth: u64,
     end: Option<Outcome>,
 }
 
-impl Anchored {
-    pub(super) fn new(query: &Query) -> Self {
+impl<R: Keyed> Anchored<R> {
+    pub(super) fn new(query: &Terms) -> Self {
+        let size = PageSize::new(query.rows_per_page(), query.spec.time_limit);
+        let is_counted = matches!(query.spec.method, Method::PageIndex { .. });
+        let ceiling = (query.spec.ceiling)(query.uri.path());
         Self {
             order: query.order(),
-            size: PageSize::new(query.rows_per_page()),
-            ahead: query.ahead(),
+            range: query.range.clone(),
+            size: if is_counted { size.counted() } else { size },
+            counted: is_counted.then_some(ceiling),
+            ahead: Ahead::new(query.ahead()),
+            bytes: query.bytes_ahead(),
+            heaviest: 0,
+            left: None,
             next_id: 0,
             windows: VecDeque::new(),
-            fence: Fence {
-                id: 0,
-                rows: FENCE_ROWS.min(query.rows_per_page()),
-                carried: Shrinkable::new(),
-                state: None,
-                key: None,
-                empty: 0,
-            },
-            nothing: Nothing::default(),
-            widest: 0,
-            total: None,
-            growth: 0,
+            fence: Fence::new(query.rows_per_page(), query.spec.has_reverse),
+            begins: Begins::of(query),
             last: None,
+            beyond: 0,
             rank: 0,
             at_last: true,
             stride: 0,
             bridging: false,
             hidden: false,
             barren: Barren::default(),
+            nothing: Nothing::default(),
+            bad_rows: 0,
+            total: None,
+            growth: 0,
             end: None,
         }
     }
 
-    pub(super) fn resume(
-        &mut self,
-        last: Option<Key>,
-        rank: u64,
-        fence: Option<Key>,
-        hidden: bool,
-    ) {
-        (self.last, self.rank, self.fence.key, self.hidden) = (last, rank, fence, hidden);
+    pub(super) fn resume(&mut self, place: Resume) -> bool {
+        let Resume::Anchored { last, skip, beyond, fence, hidden } = place else { return false };
+        (self.last, self.rank, self.beyond) = (last.map(Arc::new), skip, beyond);
+        (self.fence.key, self.hidden) = (fence.map(Arc::new), hidden);
         self.end_at_fence();
+        true
     }
 
-    pub(super) fn finish(&mut self) {
-        self.end = Some(Outcome::Complete);
+    pub(super) fn here(&self) -> Resume {
+        Resume::Anchored {
+            last: self.last.as_deref().cloned(),
+            skip: self.rank,
+            beyond: self.beyond,
+            fence: self.fence.key.as_deref().cloned(),
+            hidden: self.hidden,
+        }
     }
 
-    pub(super) fn step(&mut self, report: &mut Report) -> WalkStep {
+    pub(super) const fn needs(&mut self, left: Option<u64>) {
+        self.left = left;
+    }
+
+    pub(super) const fn size(&mut self) -> &mut PageSize {
+        &mut self.size
+    }
+
+    pub(super) const fn ahead(&mut self) -> &mut Ahead {
+        &mut self.ahead
+    }
+
+    /// Whether the API has told of more rows than were read; `None` if it has not told.
+    pub(super) fn has_more(&self, _: &Report) -> Option<bool> {
+        if self.end.is_some() {
+            return Some(false);
+        }
+        if let (Some(last), Some(fence)) = (&self.last, &self.fence.key) {
+            return Some(self.order.compare(last.borrow(), fence.borrow()).is_lt());
+        }
+        self.total.map(|total| total > self.rank.saturating_add(1).saturating_add(self.beyond))
+    }
+
+    pub(super) fn step(&mut self, report: &mut Report) -> WalkStep<R> {
         loop {
             if let Some(end) = &self.end {
                 return WalkStep::Done(end.clone());
             }
             if matches!(self.fence.state, Some(State::Failed)) {
                 return WalkStep::Failed(self.fence.id);
+            }
+            if let Some(id) = self.begins.failed() {
+                return WalkStep::Failed(id);
             }
             match self.windows.front().map(|window| &window.state) {
                 Some(State::Failed) => return WalkStep::Failed(self.windows[0].id),
@@ -139,85 +174,33 @@ impl Anchored {
         if self.end.is_some() {
             return None;
         }
+        if let Some(ask) = self.ask_probe() {
+            return Some(ask);
+        }
+        if self.begins.is_probing() {
+            return None;
+        }
         self.plan(report);
         self.next_ask()
     }
 
-    /// Plans the page that comes next, and those ahead of it.
-    fn plan(&mut self, report: &Report) {
-        if self.windows.is_empty() {
-            let rank = self.rank;
-            let bridges = std::mem::take(&mut self.bridging);
-            let catches_up = !self.at_last || bridges;
-            self.windows.push_back(Window { catches_up, bridges, ..Window::at(rank) });
-        }
-        // The first page goes alone: it shows how many rows the server gives.
-        if self.stride == 0 || self.barren.pages > 0 {
-            return;
-        }
-        while self.windows.len() <= self.ahead {
-            let Some(rank) =
-                self.windows.back().map(|window| window.rank.saturating_add(self.stride))
-            else {
-                return;
-            };
-            // Without a total nobody knows how far there is anything to fetch.
-            if report.last_total.is_none_or(|total| rank.saturating_add(1) >= total) {
-                return;
-            }
-            self.windows.push_back(Window::at(rank));
-        }
-    }
-
-    /// The next page that is wanted, the fence first.
-    fn next_ask(&mut self) -> Option<Ask> {
-        let in_flight = |state: &State| matches!(state, State::InFlight);
-        let flights = self.windows.iter().filter(|window| in_flight(&window.state)).count()
-            + usize::from(self.fence.state.as_ref().is_some_and(in_flight));
-        if flights > self.ahead {
-            return None;
-        }
-        self.next_id += 1;
-        let id = self.next_id;
-        if matches!(self.fence.state, Some(State::Wanted)) {
-            (self.fence.id, self.fence.state) = (id, Some(State::InFlight));
-            let order = match self.order {
-                Order::Ascending => Order::Descending,
-                Order::Descending => Order::Ascending,
-            };
-            let place = Place::Rank { skip: 0, order };
-            let rows = self.fence.rows;
-            let mark = PageSize::mark(rows, self.fence.carried);
-            return Some(Ask { id, place, rows, mark });
-        }
-        if self.barren.pages > 0 && self.fence.state.is_some() {
-            return None; // The fence may be what was reached.
-        }
-        let (rows, order) = (self.size.current(), self.order);
-        let wanted = |window: &&mut Window| matches!(window.state, State::Wanted);
-        let window = self.windows.iter_mut().find(wanted)?;
-        (window.id, window.rows, window.state) = (id, rows, State::InFlight);
-        let place = Place::Rank { skip: window.rank, order };
-        let mark = PageSize::mark(rows, window.carried);
-        Some(Ask { id, place, rows, mark })
-    }
-
     /// Takes the first window's page, if it is covered.
-    fn accept(&mut self, report: &mut Report) -> Option<WalkStep> {
+    fn accept(&mut self, report: &mut Report) -> Option<WalkStep<R>> {
         let mut window = self.windows.pop_front()?;
         let State::Arrived(page) = std::mem::replace(&mut window.state, State::Wanted) else {
             return None;
         };
         self.totalled(page.total, report);
-        if let Some((key, next)) = out_of_order(&page.rows, self.order) {
-            self.contradicts(Inconsistency::KeysNotIncreasing { key, next });
+        if let Some(why) = self.contradiction(&window, &page.rows) {
+            self.contradicts(why);
             return None;
         }
-        let first = page.rows.first().and_then(Row::key);
-        let begins_at_last = first.is_some() && first == self.last.as_ref();
+        let expected = usize::try_from(window.overlap).unwrap_or(usize::MAX);
+        let last = self.last.as_deref().map(Key::borrow);
+        let begins_at_last = last.is_some() && page.rows.get(expected).and_then(Keyed::key) == last;
         let known = self.known(&page.rows);
-        let is_joined = window.rank == 0 || known > 0;
-        let is_bridged = window.bridges && first.is_some();
+        let is_joined = window.rank == 0 || known > 0 || window.above.is_some();
+        let is_bridged = window.bridges && !page.rows.is_empty();
         if !is_joined && !is_bridged {
             self.uncovered(window, page, report);
             return None;
@@ -235,168 +218,136 @@ impl Anchored {
         self.hidden |= !is_joined;
         report.pages += 1;
         report.null_rows += page.null_rows;
+        self.ahead.arrived();
+        self.heaviest = self.heaviest.max(page.bytes);
         if self.last.is_some() && !window.catches_up {
             report.shifts_repaired += u64::from(!begins_at_last);
-            report.duplicates_dropped += known.saturating_sub(usize::from(begins_at_last)) as u64;
+            let expected = if begins_at_last { expected as u64 + 1 + self.beyond } else { 0 };
+            report.duplicates_dropped += (known as u64).saturating_sub(expected);
         }
+        self.take(&window, page, known, report)
+    }
 
-        let count = page.rows.len() as u64;
-        self.widest = self.widest.max(count);
-        if count > 0 {
-            self.nothing = Nothing::default();
-            self.rank = window.rank.saturating_add(count - 1);
-        }
-        let shows_nothing = count == 0 && page.null_rows == 0;
+    /// Takes the rows of a covered page of which the first `known` are read already.
+    fn take(
+        &mut self,
+        window: &Window<R>,
+        page: Page<R>,
+        known: usize,
+        report: &Report,
+    ) -> Option<WalkStep<R>> {
+        let (count, places) = (page.rows.len() as u64, page.places());
+        let is_proved = !self.fence.has_reverse
+            && window.above.is_none()
+            && page.total.is_some_and(|total| window.rank.saturating_add(places) >= total)
+            && count > 0;
+        let shows_nothing = places == 0;
         let total = page.total.filter(|_| shows_nothing);
         let mut rows = page.rows;
-        let furthest = rows.last().and_then(Row::key).cloned();
-        let rows = rows.split_off(known);
+        let last_keyed = rows.iter().rposition(|row| row.key().is_some());
+        let first_rank = match window.above {
+            Some(_) => self.rank.saturating_add(1),
+            None => window.rank.saturating_add(known as u64),
+        };
+        if count > 0 {
+            self.nothing = Nothing::default();
+            let at = last_keyed.unwrap_or(rows.len() - 1) as u64;
+            self.rank = match window.above {
+                // Behind a key the rank is a guess, for the time when the key is not enough.
+                Some(_) => self.rank.saturating_add(count),
+                None => window.rank.saturating_add(at),
+            };
+        }
+        let furthest = last_keyed.and_then(|at| rows[at].key().map(KeyRef::to_key));
+        let behind = last_keyed.map_or(0, |at| (rows.len() - at - 1) as u64);
+        let pair = self.begins.pair_of(&rows);
+        rows.drain(..known);
         if rows.is_empty() {
-            self.at_last = furthest == self.last;
+            self.at_last = furthest.as_ref() == self.last.as_deref();
             if count == 0 {
                 self.nothing_shown(total);
             }
-            self.barren_page(&window, count, furthest, report);
+            if is_proved {
+                self.end = Some(self.all_read());
+            } else {
+                self.barren_page(window, count, furthest, report);
+            }
             self.end_at_fence();
             return None;
         }
-        (self.last, self.at_last) = (furthest, true);
+        let (before, beyond) = (self.last.clone(), self.beyond);
+        if let Some(furthest) = furthest {
+            (self.last, self.at_last, self.beyond) = (Some(Arc::new(furthest)), true, behind);
+        }
+        self.bad_rows += keyless(&rows);
         self.stride = count.saturating_sub(1);
         self.barren = Barren::default();
         self.size.succeeded();
-        if self.fence.key.is_none() && self.fence.state.is_none() && self.fence.empty == 0 {
-            self.fence.state = Some(State::Wanted);
+        self.begins.probe(pair);
+        if self.fence.key.is_none() && self.fence.empty == 0 {
+            self.want_fence();
+        }
+        if is_proved {
+            self.end = Some(self.all_read());
         }
         self.end_at_fence();
-        let origin = Origin::Anchored {
-            first_rank: window.rank.saturating_add(known as u64),
-            fence: self.fence.key.clone(),
-            hidden: self.hidden,
-        };
+        let fence = self.fence.key.clone();
+        let hidden = self.hidden;
+        let origin = Origin::Anchored { first_rank, last: before, beyond, fence, hidden };
         let is_last = self.end == Some(Outcome::Complete);
         Some(WalkStep::Rows { rows, origin, is_last })
     }
 
+    /// What in a page cannot be.
+    fn contradiction(&self, window: &Window<R>, rows: &[R]) -> Option<Inconsistency> {
+        if let Some((key, next)) = out_of_order(rows, self.order) {
+            return Some(Inconsistency::KeysNotIncreasing { key, next });
+        }
+        let above = window.above.as_ref().map(Key::borrow);
+        let is_excluded = |key: &KeyRef<'_>| {
+            above.is_some_and(|above| self.order.compare(*key, above).is_le())
+                || self.range.excludes(*key)
+        };
+        let key = rows.iter().filter_map(Keyed::key).find(is_excluded)?;
+        Some(Inconsistency::FilterIgnored { key: key.to_key() })
+    }
+
     /// How many of a page's rows were read before.
-    fn known(&self, rows: &[Row]) -> usize {
-        let Some(last) = &self.last else { return 0 };
-        rows.partition_point(|row| {
-            row.key().is_some_and(|key| self.order.compare(key, last).is_le())
-        })
+    fn known(&self, rows: &[R]) -> usize {
+        let Some(last) = self.last.as_deref().map(Key::borrow) else { return 0 };
+        let is_known = |row: &R| row.key().is_some_and(|key| self.order.compare(key, last).is_le());
+        let Some(at) = rows.iter().rposition(is_known) else { return 0 };
+        // Rows without a key are known by their place behind the last one that has one.
+        let is_keyless = |row: &&R| row.key().is_none();
+        let keyless = rows[at + 1..].iter().take_while(is_keyless).count();
+        let beyond = usize::try_from(self.beyond).unwrap_or(usize::MAX);
+        at + 1 + if rows[at].key() == Some(last) { keyless.min(beyond) } else { keyless }
     }
 
-    /// The page begins behind the last row read, or is empty: rows before it have vanished.
-    fn uncovered(&mut self, mut window: Window, page: Page, report: &mut Report) {
-        if window.bridges {
-            // Nothing at all: look one page further, unless the end of the collection has moved here.
+    /// Asks for the fence, if the API answers the reverse order.
+    fn want_fence(&mut self) {
+        if self.fence.has_reverse {
             self.fence.state.get_or_insert(State::Wanted);
-            return self.bridge(
-                window.rank.saturating_add(u64::from(window.rows)),
-                window.rows,
-                report,
-            );
-        }
-        if !window.catches_up {
-            report.shifts_repaired += 1;
-            window.catches_up = true;
-        }
-        // Where the scan stands is the place to look, unless that is what was just looked at.
-        let looked_there = match window.role {
-            Role::FillsGap => true,
-            Role::Kept => false,
-            Role::Next => window.rank == self.rank,
-        };
-        let mut gap = Window { role: Role::FillsGap, catches_up: true, ..Window::at(self.rank) };
-        gap.bridges = std::mem::take(&mut self.bridging);
-        if looked_there {
-            self.barren.steps_back += 1;
-            if self.barren.steps_back > STEPS_BACK {
-                return self.contradicts(Inconsistency::NoProgress { pages: STEPS_BACK });
-            }
-            let back = window.back.max(u64::from(self.size.current().saturating_sub(1))).max(1);
-            gap.rank = window.rank.saturating_sub(back);
-            gap.back = back.saturating_mul(2);
-        }
-        if window.role != Role::FillsGap && !page.rows.is_empty() {
-            // What was read ahead is kept; only the gap before it is fetched.
-            window.state = State::Arrived(page);
-            window.role = Role::Kept;
-            self.windows.push_front(window);
-        }
-        self.windows.push_front(gap);
-    }
-
-    /// A covered page without a new row is not the end: it says where to look next.
-    fn barren_page(&mut self, window: &Window, count: u64, furthest: Option<Key>, report: &Report) {
-        let barren = &mut self.barren;
-        barren.pages += 1;
-        let is_further = match (&furthest, &barren.before) {
-            (Some(key), Some(before)) => self.order.compare(key, before).is_gt(),
-            (Some(_), None) => true,
-            (None, _) => false,
-        };
-        if !is_further {
-            // A total that grows explains why the scan was pushed back, but it may be wrong.
-            barren.idle += if self.growth > 0 { 1 } else { UNEXPLAINED };
-        }
-        barren.before = furthest;
-        let idle_pages = IDLE_PAGES + IDLE_ROWS / window.rows.saturating_sub(1).max(1);
-        if barren.idle > idle_pages.saturating_mul(UNEXPLAINED) || barren.pages > BARREN_PAGES {
-            let pages = barren.pages;
-            return self.contradicts(Inconsistency::NoProgress { pages });
-        }
-        if count < u64::from(window.rows) {
-            // The page is short: this may be the end, and the fence may be gone.
-            self.fence.state.get_or_insert(State::Wanted);
-        }
-        if count <= 1 {
-            // The window shows nothing behind its first row: larger, again, and then past it.
-            barren.stalls += 1;
-            let stalls = barren.stalls;
-            self.size.enlarge();
-            if stalls == 1 {
-                barren.stalled_at = window.rank;
-            }
-            if stalls > REPEATS && self.windows.is_empty() {
-                // One row further first: the server may give no more than one at a time.
-                self.bridge(window.rank.saturating_add(count.max(1)), window.rows, report);
-            }
-        } else if self.windows.is_empty() {
-            // Rows were written before the scan, and by the next request there will be as many more.
-            self.rank = self.rank.saturating_add(self.growth);
-        }
-    }
-
-    /// The next page begins here, past rows that the API counts and does not show.
-    fn bridge(&mut self, rank: u64, rows: u32, report: &Report) {
-        let known = report.last_total.unwrap_or(0).max(self.rank).max(report.rows);
-        let furthest = known.saturating_add(PAGES_BEYOND.saturating_mul(u64::from(rows)));
-        if rank <= furthest {
-            (self.rank, self.bridging) = (rank, true);
-        } else if let Some(fence) = self.fence.key.clone() {
-            self.contradicts(Inconsistency::HiddenEnd { fence });
-        } else {
-            self.contradicts(Inconsistency::NothingShown { answers: self.fence.empty });
         }
     }
 
     /// The scan is over when the last row read is at or past the fence.
     fn end_at_fence(&mut self) {
         if let (Some(last), Some(fence), None) = (&self.last, &self.fence.key, &self.end) {
-            if self.order.compare(last, fence).is_ge() {
-                self.end = Some(if self.hidden { Outcome::BestEffort } else { Outcome::Complete });
+            if self.order.compare(last.borrow(), fence.borrow()).is_ge() {
+                self.end = Some(self.all_read());
             }
         }
     }
 
-    /// This answer shows no row.
-    fn nothing_shown(&mut self, total: Option<u64>) {
-        let has_seen_rows = self.has_seen_rows();
-        let answers = self.nothing.shown(total);
-        match self.nothing.believed(has_seen_rows, self.fence.empty) {
-            None => {}
-            Some(true) => self.end = Some(Outcome::Complete),
-            Some(false) => self.contradicts(Inconsistency::NothingShown { answers }),
+    /// How a scan ends that has read all there is.
+    const fn all_read(&self) -> Outcome {
+        if self.hidden {
+            Outcome::BestEffort { why: Doubt::HiddenRows }
+        } else if self.bad_rows > 0 {
+            Outcome::BestEffort { why: Doubt::BadRows { rows: self.bad_rows } }
+        } else {
+            Outcome::Complete
         }
     }
 
@@ -409,85 +360,78 @@ impl Anchored {
     }
 
     fn contradicts(&mut self, why: Inconsistency) {
-        self.end = Some(Outcome::Inconsistent(why));
+        self.end = Some(Outcome::Inconsistent { why });
     }
 
-    pub(super) fn answer(&mut self, id: u64, page: Page, report: &mut Report) {
+    pub(super) fn answer(&mut self, id: u64, page: Page<R>, report: &mut Report) {
         if self.fence.state.is_some() && self.fence.id == id {
             self.fence_arrived(&page, report);
+        } else if self.begins.is_probe(id) {
+            self.begins.probed(&page.rows, self.order);
         } else if let Some(window) = self.windows.iter_mut().find(|window| window.id == id) {
             window.state = State::Arrived(page);
         }
     }
 
-    fn fence_arrived(&mut self, page: &Page, report: &mut Report) {
-        self.fence.state = None;
-        self.totalled(page.total, report);
-        let keys: Vec<&Key> = page.rows.iter().filter_map(Row::key).collect();
-        if let [first, second, ..] = keys[..] {
-            if self.order.compare(first, second).is_le() {
-                return self.contradicts(Inconsistency::ReverseIgnored);
-            }
-        }
-        if let Some(&first) = keys.first() {
-            (self.nothing, self.fence.empty) = (Nothing::default(), 0);
-            // Every fence bounds the owed rows; the nearest one is the best.
-            if self.fence.key.as_ref().is_none_or(|key| self.order.compare(first, key).is_lt()) {
-                self.fence.key = Some(first.clone());
-            }
-            return self.end_at_fence();
-        }
-        // No row. Where rows were seen the last ones may be hidden, so more are asked for; else the
-        // order of the scan is asked in turn, and its page has this one asked again.
-        self.fence.empty += 1;
-        let answers = self.fence.empty;
-        if answers > EMPTY_FENCES {
-            return self.contradicts(Inconsistency::NothingShown { answers });
-        }
-        self.nothing_shown(page.total.filter(|_| page.null_rows == 0));
-        if self.has_seen_rows() && self.fence.rows < self.size.current() {
-            self.fence.rows = self.fence.rows.saturating_mul(4).min(self.size.current());
-            self.fence.state = Some(State::Wanted);
-        }
-    }
-
-    fn has_seen_rows(&self) -> bool {
-        self.last.is_some() || self.fence.key.is_some() || self.nothing.says_rows
-    }
-
     pub(super) fn too_heavy(&mut self, id: u64, carried: Shrinkable) -> bool {
         if self.fence.state.is_some() && self.fence.id == id {
-            if !PageSize::can_shrink(self.fence.rows) {
-                return false;
-            }
-            (self.fence.state, self.fence.carried) = (Some(State::Wanted), carried);
-            self.fence.rows = FENCE_ROWS_AFTER_A_FAILURE;
-            return true;
+            return self.fence.shrink(carried);
         }
-        let Some(window) = self.windows.iter_mut().find(|window| window.id == id) else {
+        let Some(at) = self.windows.iter().position(|window| window.id == id) else {
             return false;
         };
-        if !PageSize::can_shrink(window.rows) {
+        let rows = self.windows[at].rows;
+        if !self.size.can_shrink(rows) {
             return false;
         }
-        self.size.shrink(window.rows);
+        self.size.shrink(rows);
+        self.again(at, carried);
+        true
+    }
+
+    pub(super) fn at_most(&mut self, id: u64, ceiling: u32) -> bool {
+        if self.fence.state.is_some() && self.fence.id == id {
+            return self.fence.at_most(ceiling);
+        }
+        let Some(at) = self.windows.iter().position(|window| window.id == id) else {
+            return false;
+        };
+        let shrinks = self.size.cap(ceiling, self.windows[at].rows);
+        if shrinks {
+            self.again(at, Shrinkable::new());
+        }
+        shrinks
+    }
+
+    /// Asks for this page again, with fewer rows.
+    fn again(&mut self, at: usize, carried: Shrinkable) {
+        let window = &mut self.windows[at];
         (window.state, window.carried) = (State::Wanted, carried);
+        (window.rank, window.overlap, window.rows) = (window.rank + window.overlap, 0, 0);
         // What is ahead was planned for larger pages: what is not sent is planned again, and a gap
         // before the rest tells of no write.
         self.windows.retain(|window| window.id != 0);
         self.windows.iter_mut().for_each(|window| window.catches_up = true);
-        true
+    }
+
+    pub(super) fn refused(&mut self, id: u64) -> bool {
+        self.begins.refused(id)
     }
 
     pub(super) fn failed(&mut self, id: u64) {
         if self.fence.state.is_some() && self.fence.id == id {
             self.fence.state = Some(State::Failed);
+        } else if self.begins.is_probe(id) {
+            self.begins.set(State::Failed);
         } else if let Some(window) = self.windows.iter_mut().find(|window| window.id == id) {
             window.state = State::Failed;
         }
     }
 
     pub(super) fn retry_failed(&mut self) {
+        if self.begins.failed().is_some() {
+            self.begins.set(State::Wanted);
+        }
         let windows = self.windows.iter_mut().map(|window| &mut window.state);
         for state in windows.chain(&mut self.fence.state) {
             if matches!(state, State::Failed) {

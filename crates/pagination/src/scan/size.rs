@@ -6,13 +6,20 @@
 //! | --- | --- | --- |
 //! | shrink | to a half | our choice: six steps from 100 rows to the floor |
 //! | floor | 2 rows | an anchored page needs one row more than its anchor |
+//! | floor where pages are counted | 8 rows | our choice: any rank below 840 has a page that shows what follows it |
+//! | too slow | half of the API's time limit | our choice: a page that is twice as heavy still comes through |
 //! | growth | a tenth of the ceiling after 4 good pages | our choice |
 //! | after every shrink | twice as many good pages, at most 256 | our choice: a lasting limit is met rarely |
+
+use core::time::Duration;
 
 use retry_policy::safety::Shrinkable;
 
 /// The smallest page that is asked for after a failure.
 const FLOOR: u32 = 2;
+const FLOOR_OF_COUNTED: u32 = 8;
+/// A page that takes more than this part of the limit is too close to it.
+const TOO_CLOSE: u32 = 2;
 const FIRST_GROWTH: u32 = 4;
 const LAST_GROWTH: u32 = 256;
 
@@ -20,13 +27,55 @@ const LAST_GROWTH: u32 = 256;
 pub(super) struct PageSize {
     current: u32,
     ceiling: u32,
+    /// The smallest page that is asked for after a failure.
+    floor: u32,
     good: u32,
     grow_after: u32,
+    /// How long one request may take.
+    time_limit: Option<Duration>,
 }
 
 impl PageSize {
-    pub(super) const fn new(rows: u32) -> Self {
-        Self { current: rows, ceiling: rows, good: 0, grow_after: FIRST_GROWTH }
+    pub(super) const fn new(rows: u32, time_limit: Option<Duration>) -> Self {
+        Self {
+            current: rows,
+            ceiling: rows,
+            floor: FLOOR,
+            good: 0,
+            grow_after: FIRST_GROWTH,
+            time_limit,
+        }
+    }
+
+    /// Pages that are counted need a few more rows, so that one of them shows what follows any rank.
+    pub(super) const fn counted(mut self) -> Self {
+        self.floor = FLOOR_OF_COUNTED;
+        self
+    }
+
+    pub(super) const fn ceiling(&self) -> u32 {
+        self.ceiling
+    }
+
+    /// The API allows no more rows than this; whether that is less than was asked for.
+    pub(super) fn cap(&mut self, ceiling: u32, asked: u32) -> bool {
+        if ceiling == 0 || ceiling >= asked {
+            return false;
+        }
+        self.ceiling = self.ceiling.min(ceiling).max(FLOOR.min(self.ceiling));
+        self.current = self.current.min(self.ceiling);
+        true
+    }
+
+    /// A page of this many rows took this long: the next is smaller before the API's limit is reached.
+    /// Whether it is.
+    pub(super) fn took(&mut self, rows: u32, time: Duration) -> bool {
+        let is_slow = self.time_limit.is_some_and(|limit| time > limit / TOO_CLOSE);
+        if is_slow && self.can_shrink(rows) {
+            self.shrink(rows);
+            return true;
+        }
+        false
     }
 
     pub(super) const fn current(&self) -> u32 {
@@ -34,18 +83,18 @@ impl PageSize {
     }
 
     /// Whether a page of this many rows can be made smaller.
-    pub(super) const fn can_shrink(rows: u32) -> bool {
-        rows > FLOOR
+    pub(super) const fn can_shrink(&self, rows: u32) -> bool {
+        rows > self.floor
     }
 
     /// What a request for a page of this many rows carries of the larger ones before it.
-    pub(super) const fn mark(rows: u32, carried: Shrinkable) -> Shrinkable {
-        if Self::can_shrink(rows) { carried } else { carried.at_its_smallest() }
+    pub(super) const fn mark(&self, rows: u32, carried: Shrinkable) -> Shrinkable {
+        if self.can_shrink(rows) { carried } else { carried.at_its_smallest() }
     }
 
     /// A page of this many rows was too heavy.
     pub(super) fn shrink(&mut self, from: u32) {
-        self.current = self.current.min((from / 2).max(FLOOR));
+        self.current = self.current.min((from / 2).max(self.floor));
         self.good = 0;
         self.grow_after = self.grow_after.saturating_mul(2).min(LAST_GROWTH);
     }
@@ -72,9 +121,9 @@ mod tests {
 
     #[test]
     fn halves_down_to_two_rows_and_grows_back_by_tenths() {
-        let mut size = PageSize::new(100);
+        let mut size = PageSize::new(100, None);
         let mut sizes = vec![size.current()];
-        while PageSize::can_shrink(size.current()) {
+        while size.can_shrink(size.current()) {
             size.shrink(size.current());
             sizes.push(size.current());
         }
@@ -89,7 +138,7 @@ mod tests {
 
     #[test]
     fn two_pages_that_fail_together_shrink_once() {
-        let mut size = PageSize::new(100);
+        let mut size = PageSize::new(100, None);
         size.shrink(100);
         size.shrink(100);
         assert_eq!(size.current(), 50);

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::dialect::{IXON, JUMPCLOUD_V1};
 use crate::page::Next;
-use crate::{Order, Outcome};
+use crate::{Key, KeyRef, Order, Outcome};
 
 /// Keys are far apart, so that there is always room between two of them.
 const APART: i128 = 1 << 40;
@@ -54,9 +54,9 @@ impl Model {
         }
     }
 
-    fn page(&self, place: &Place, limit: usize) -> Page {
+    fn page(&self, place: &At, limit: usize) -> Page {
         let (keys, next): (Vec<i128>, _) = match place {
-            Place::Rank { skip, order } => {
+            At::Rank { skip, order, .. } => {
                 let skip = usize::try_from(*skip).unwrap();
                 let rows: Box<dyn Iterator<Item = &i128>> = match order {
                     Order::Ascending => Box::new(self.rows.iter()),
@@ -64,27 +64,29 @@ impl Model {
                 };
                 (rows.skip(skip).take(limit).copied().collect(), Next::Unsaid)
             }
-            Place::After(cursor) => {
+            At::Cursor(cursor) => {
                 let after =
                     cursor.as_ref().map_or(i128::MIN, |cursor| cursor.trim().parse().unwrap());
                 let rows = self.rows.iter().filter(|row| **row > after).copied();
                 let keys: Vec<i128> = rows.take(limit).collect();
                 let next = match keys.last() {
-                    Some(last) if self.rows.last() > Some(last) => Next::Cursor(last.to_string()),
+                    Some(last) if self.rows.last() > Some(last) => {
+                        Next::Cursor(last.to_string().into())
+                    }
                     _ => Next::End,
                 };
                 (keys, next)
             }
         };
-        let row = |key| Row::new("{}".into(), Some(Key::Number(key)));
+        let row = |key| Row::with_key("{}", Key::Number(key));
         let rows = keys.into_iter().map(row).collect();
-        Page { rows, null_rows: 0, total: Some(self.rows.len() as u64), next }
+        Page::of(rows).with_total(self.rows.len() as u64).with_next(next)
     }
 }
 
 fn numbers(rows: &Rows) -> Vec<i128> {
     let number = |row: &Row| match row.key() {
-        Some(Key::Number(number)) => *number,
+        Some(KeyRef::Number(number)) => number,
         other => panic!("{other:?}"),
     };
     rows.rows().iter().map(number).collect()
@@ -117,7 +119,7 @@ fn scan(
                 before(model, requests);
                 requests += 1;
                 assert!(requests < 10_000, "the scan does not end");
-                scan.answer(ask.id(), model.page(&ask.place, ask.rows as usize));
+                scan.answer(ask.id(), model.page(&ask.at, ask.rows as usize));
             }
             Step::Done => {
                 return Run { delivered, report: scan.report().clone() };
@@ -135,7 +137,7 @@ fn wrong(model: &Model, delivered: &[i128]) -> (usize, usize) {
 
 fn offset(page: u32, ahead: usize) -> Query {
     let query = Query::new(JUMPCLOUD_V1, "http://h/".parse().unwrap()).unwrap();
-    query.page_size(page).unwrap().prefetch(ahead)
+    query.page_size(page).unwrap().prefetch(ahead).untyped()
 }
 
 /// Every write of 1 to 3 rows at every place of a collection of seven.
@@ -342,7 +344,7 @@ fn a_kill_behind_any_row_resumes_with_the_next() {
             while delivered.len() <= kill {
                 match first.step() {
                     Step::Ask(ask) => {
-                        first.answer(ask.id(), model.page(&ask.place, ask.rows as usize));
+                        first.answer(ask.id(), model.page(&ask.at, ask.rows as usize));
                     }
                     Step::Rows(rows) => {
                         let take = (kill + 1 - delivered.len()).min(rows.rows().len());
@@ -354,14 +356,14 @@ fn a_kill_behind_any_row_resumes_with_the_next() {
             }
             // Rows behind the scan and the next row vanish while it is down.
             model.write(Write::Delete { rank: kill / 2, burst: 1 });
-            let here = Checkpoint::from_json(&here.unwrap().to_json(), &query).unwrap();
+            let here = here.unwrap();
             // The second run may ask for other sizes.
             let size = [2, 3, 7][kill % 3];
-            let mut second = Scan::resume(query.clone().page_size(size).unwrap(), here);
+            let mut second = Scan::resume(query.clone().page_size(size).unwrap(), here).unwrap();
             loop {
                 match second.step() {
                     Step::Ask(ask) => {
-                        second.answer(ask.id(), model.page(&ask.place, ask.rows as usize));
+                        second.answer(ask.id(), model.page(&ask.at, ask.rows as usize));
                     }
                     Step::Rows(rows) => delivered.extend(numbers(&rows)),
                     Step::Done => break,
@@ -370,13 +372,13 @@ fn a_kill_behind_any_row_resumes_with_the_next() {
             }
             assert_eq!(wrong(&model, &delivered), (0, 0), "killed behind row {kill}");
             assert_eq!(second.report().rows(), delivered.len() as u64);
-            assert!(second.checkpoint().unwrap().is_complete());
+            assert!(second.checkpoint().is_complete());
         }
     }
 }
 
 fn cursored(page: u32) -> Query {
-    Query::new(IXON, "http://h/".parse().unwrap()).unwrap().page_size(page).unwrap()
+    Query::new(IXON, "http://h/".parse().unwrap()).unwrap().page_size(page).unwrap().untyped()
 }
 
 #[test]
@@ -398,7 +400,7 @@ fn pages_that_are_too_heavy_shrink_and_lose_nothing() {
                     if ask.rows > heavier_than {
                         assert!(scan.too_heavy(ask.id(), None), "{ask:?}");
                     } else {
-                        scan.answer(ask.id(), model.page(&ask.place, ask.rows as usize));
+                        scan.answer(ask.id(), model.page(&ask.at, ask.rows as usize));
                     }
                 }
                 Step::Done => break,
@@ -426,7 +428,7 @@ fn after_a_failure_the_scan_goes_on_at_the_same_row() {
                         if requests == fails {
                             scan.failed(ask.id());
                         } else {
-                            scan.answer(ask.id(), model.page(&ask.place, ask.rows as usize));
+                            scan.answer(ask.id(), model.page(&ask.at, ask.rows as usize));
                         }
                         requests += 1;
                     }

@@ -2,17 +2,27 @@
 
 use retry_policy::safety::Shrinkable;
 
+use std::sync::Arc;
+
 use super::State;
-use crate::{Key, Order, Row};
+use crate::{Key, KeyRef, Keyed, Order};
+
+/// The rows of the fence's request, and of the smaller one that follows when it was too heavy.
+const FENCE_ROWS: u32 = 4;
+const FENCE_ROWS_AFTER_A_FAILURE: u32 = 2;
 
 /// A page that is planned, on its way, or here.
 #[derive(Debug)]
-pub(super) struct Window {
+pub(super) struct Window<R> {
     pub(super) id: u64,
     pub(super) rank: u64,
+    /// The rows before the one that should be the last one read: none, but where pages are counted.
+    pub(super) overlap: u64,
+    /// The key that all its rows follow, instead of a rank.
+    pub(super) above: Option<Key>,
     /// The rows that were asked for.
     pub(super) rows: u32,
-    pub(super) state: State,
+    pub(super) state: State<R>,
     pub(super) carried: Shrinkable,
     /// How far the next step back goes.
     pub(super) back: u64,
@@ -35,16 +45,45 @@ pub(super) enum Role {
 
 /// The greatest key in the order of the scan, read in the reverse order.
 #[derive(Debug)]
-pub(super) struct Fence {
+pub(super) struct Fence<R> {
+    /// Whether the API answers the reverse order.
+    pub(super) has_reverse: bool,
     pub(super) id: u64,
     /// The rows that are asked for: two or more, so that a server that ignores the direction gives
     /// itself away.
     pub(super) rows: u32,
     pub(super) carried: Shrinkable,
-    pub(super) state: Option<State>,
-    pub(super) key: Option<Key>,
+    pub(super) state: Option<State<R>>,
+    pub(super) key: Option<Arc<Key>>,
     /// The answers without a row since the last one with rows.
     pub(super) empty: u32,
+}
+
+impl<R> Fence<R> {
+    pub(super) fn new(rows_per_page: u32, has_reverse: bool) -> Self {
+        let rows = FENCE_ROWS.min(rows_per_page);
+        let carried = Shrinkable::new();
+        Self { has_reverse, id: 0, rows, carried, state: None, key: None, empty: 0 }
+    }
+
+    /// It was too heavy; whether a smaller one is asked for.
+    pub(super) fn shrink(&mut self, carried: Shrinkable) -> bool {
+        let can_shrink = self.rows > FENCE_ROWS_AFTER_A_FAILURE;
+        if can_shrink {
+            (self.state, self.carried) = (Some(State::Wanted), carried);
+            self.rows = FENCE_ROWS_AFTER_A_FAILURE;
+        }
+        can_shrink
+    }
+
+    /// The API allows no more rows than this; whether as many are asked for.
+    pub(super) fn at_most(&mut self, ceiling: u32) -> bool {
+        let can_shrink = ceiling >= FENCE_ROWS_AFTER_A_FAILURE && ceiling < self.rows;
+        if can_shrink {
+            (self.state, self.rows) = (Some(State::Wanted), ceiling);
+        }
+        can_shrink
+    }
 }
 
 /// What was seen since the last new row.
@@ -100,11 +139,13 @@ impl Nothing {
     }
 }
 
-impl Window {
+impl<R> Window<R> {
     pub(super) const fn at(rank: u64) -> Self {
         Self {
             id: 0,
             rank,
+            overlap: 0,
+            above: None,
             rows: 0,
             state: State::Wanted,
             carried: Shrinkable::new(),
@@ -116,14 +157,48 @@ impl Window {
     }
 }
 
-/// The first two keys that do not follow one another.
-pub(super) fn out_of_order(rows: &[Row], order: Order) -> Option<(Key, Key)> {
-    rows.windows(2).find_map(|pair| {
-        let (key, next) = (pair[0].key()?, pair[1].key()?);
-        order.compare(key, next).is_ge().then(|| (key.clone(), next.clone()))
-    })
+/// The first two keys that do not follow one another; rows without one are passed over.
+pub(super) fn out_of_order<R: Keyed>(rows: &[R], order: Order) -> Option<(Key, Key)> {
+    let mut before: Option<KeyRef<'_>> = None;
+    for key in rows.iter().filter_map(Keyed::key) {
+        if let Some(before) = before.filter(|before| order.compare(*before, key).is_ge()) {
+            return Some((before.to_key(), key.to_key()));
+        }
+        before = Some(key);
+    }
+    None
 }
 
-/// The rows of the fence's request, and of the smaller one that follows when it was too heavy.
-pub(super) const FENCE_ROWS: u32 = 4;
-pub(super) const FENCE_ROWS_AFTER_A_FAILURE: u32 = 2;
+/// How many pages are asked for ahead: fewer while the API throttles, slowly more again.
+#[derive(Debug)]
+pub(super) struct Ahead {
+    most: usize,
+    now: usize,
+    good: u32,
+}
+
+/// The pages that arrive unthrottled before one more is asked for ahead. Our choice.
+const GOOD_PAGES: u32 = 8;
+
+impl Ahead {
+    pub(super) const fn new(most: usize) -> Self {
+        Self { most, now: most, good: 0 }
+    }
+
+    pub(super) const fn now(&self) -> usize {
+        self.now
+    }
+
+    /// The API has asked for a wait.
+    pub(super) const fn throttled(&mut self) {
+        (self.now, self.good) = (self.now / 2, 0);
+    }
+
+    /// A page arrived.
+    pub(super) fn arrived(&mut self) {
+        self.good = self.good.saturating_add(1);
+        if self.good >= GOOD_PAGES && self.now < self.most {
+            (self.now, self.good) = (self.now + 1, 0);
+        }
+    }
+}

@@ -1,15 +1,15 @@
 //! The scan against APIs that ignore what they are asked, go round in circles, or hide rows.
 
 use super::*;
-use crate::Inconsistency;
+use crate::{Doubt, Inconsistency};
 
 /// Answers by a function of the place and the limit instead of a model.
-fn scan_of(query: Query, answer: impl Fn(&Place, usize, usize) -> Page) -> (Vec<i128>, Report) {
+fn scan_of(query: Query, answer: impl Fn(&At, usize, usize) -> Page) -> (Vec<i128>, Report) {
     let mut scan = Scan::new(query);
     let mut delivered = Vec::new();
     for request in 0..20_000 {
         match scan.step() {
-            Step::Ask(ask) => scan.answer(ask.id(), answer(&ask.place, ask.rows as usize, request)),
+            Step::Ask(ask) => scan.answer(ask.id(), answer(&ask.at, ask.rows as usize, request)),
             Step::Rows(rows) => delivered.extend(numbers(&rows)),
             Step::Done => return (delivered, scan.report().clone()),
             other => panic!("{other:?}"),
@@ -20,7 +20,7 @@ fn scan_of(query: Query, answer: impl Fn(&Place, usize, usize) -> Page) -> (Vec<
 
 fn inconsistency(report: &Report) -> &Inconsistency {
     match report.outcome() {
-        Some(Outcome::Inconsistent(why)) => why,
+        Some(Outcome::Inconsistent { why }) => why,
         other => panic!("{other:?}"),
     }
 }
@@ -28,10 +28,11 @@ fn inconsistency(report: &Report) -> &Inconsistency {
 #[test]
 fn an_api_that_ignores_offset_sort_or_direction_is_inconsistent() {
     let model = Model::new(300);
-    let first_page =
-        |_: &Place, limit, _| model.page(&Place::Rank { skip: 0, order: Order::Ascending }, limit);
+    let first_page = |_: &At, limit, _| {
+        model.page(&At::Rank { skip: 0, order: Order::Ascending, above: None }, limit)
+    };
     let (delivered, report) = scan_of(offset(100, 0), |place, limit, request| match place {
-        Place::Rank { order: Order::Descending, .. } => model.page(place, limit),
+        At::Rank { order: Order::Descending, .. } => model.page(place, limit),
         _ => first_page(place, limit, request),
     });
     assert_eq!(delivered.len(), 100);
@@ -54,9 +55,9 @@ fn pages_that_go_round_in_a_circle_of_any_length_end_the_scan() {
     for circle in [2, 3, 7, 40] {
         let model = Model::new(10_000);
         let (delivered, report) = scan_of(offset(100, 0), |place, limit, _| match place {
-            Place::Rank { skip, order: Order::Ascending } => {
+            At::Rank { skip, order: Order::Ascending, .. } => {
                 let skip = skip % (99 * circle);
-                model.page(&Place::Rank { skip, order: Order::Ascending }, limit)
+                model.page(&At::Rank { skip, order: Order::Ascending, above: None }, limit)
             }
             _ => model.page(place, limit),
         });
@@ -74,7 +75,7 @@ fn a_cursor_or_a_page_that_repeats_is_inconsistent_and_delivered_once() {
             let mut page = model.page(place, limit);
             if let Next::Cursor(cursor) = &page.next {
                 if cursor.parse::<i128>().unwrap() == turn * APART {
-                    page.next = Next::Cursor((10 * APART).to_string());
+                    page.next = Next::Cursor((10 * APART).to_string().into());
                 }
             }
             page
@@ -89,8 +90,8 @@ fn a_cursor_or_a_page_that_repeats_is_inconsistent_and_delivered_once() {
     // The position is ignored, but every cursor is a fresh one.
     let model = Model::new(100);
     let (delivered, report) = scan_of(cursored(10), |_, limit, request| {
-        let page = model.page(&Place::After(None), limit);
-        Page { next: Next::Cursor(format!("fresh {request}")), ..page }
+        let page = model.page(&At::Cursor(None), limit);
+        Page { next: Next::Cursor(format!("fresh {request}").into()), ..page }
     });
     assert_eq!(delivered.len(), 10);
     assert!(matches!(inconsistency(&report), Inconsistency::PageRepeats { .. }));
@@ -142,7 +143,7 @@ fn empty_and_short_pages_never_end_a_scan() {
     // The reverse order never shows a row.
     let model = Model::new(500);
     let (delivered, report) = scan_of(offset(100, 0), |place, limit, _| match place {
-        Place::Rank { order: Order::Descending, .. } => empty.clone(),
+        At::Rank { order: Order::Descending, .. } => empty.clone(),
         _ => model.page(place, limit),
     });
     assert_eq!(wrong(&model, &delivered), (0, 0), "all that could be had was delivered");
@@ -151,7 +152,7 @@ fn empty_and_short_pages_never_end_a_scan() {
     let model = Model::new(1_000);
     let (delivered, report) = scan_of(offset(100, 0), |place, limit, _| {
         let mut page = model.page(place, limit);
-        page.rows.retain(|row| row.key() <= Some(&Key::Number(990 * APART)));
+        page.rows.retain(|row| row.key() <= Some(KeyRef::Number(990 * APART)));
         page
     });
     assert_eq!((delivered.len(), report.outcome()), (990, Some(&Outcome::Complete)));
@@ -159,7 +160,10 @@ fn empty_and_short_pages_never_end_a_scan() {
     let model = Model::new(30);
     let (delivered, report) =
         scan_of(offset(50, 0), |place, limit, _| model.page(place, limit.min(1)));
-    assert_eq!((wrong(&model, &delivered), report.outcome()), ((0, 0), Some(&Outcome::BestEffort)));
+    assert_eq!(
+        (wrong(&model, &delivered), report.outcome()),
+        ((0, 0), Some(&Outcome::BestEffort { why: Doubt::HiddenRows }))
+    );
     // Every page is cut to three rows.
     let model = Model::new(50);
     let (delivered, report) =
@@ -171,8 +175,8 @@ fn empty_and_short_pages_never_end_a_scan() {
     let (delivered, _) = scan_of(cursored(10), |place, limit, request| {
         let page = model.page(place, limit);
         match (request % 3, place) {
-            (1, Place::After(cursor)) => Page {
-                next: Next::Cursor(format!("{:>40}", cursor.as_deref().unwrap_or("0"))),
+            (1, At::Cursor(cursor)) => Page {
+                next: Next::Cursor(format!("{:>40}", cursor.as_deref().unwrap_or("0")).into()),
                 ..Page::default()
             },
             _ => page,
@@ -187,13 +191,15 @@ fn rows_that_the_api_counts_and_hides_are_walked_past_and_told() {
     let hide = |from: i128, to: i128| {
         move |page: &mut Page| {
             page.rows.retain(|row| {
-                !matches!(row.key(), Some(Key::Number(key)) if (from..to).contains(&(key / APART)))
+                !matches!(row.key(), Some(KeyRef::Number(key)) if (from..to).contains(&(key / APART)))
             });
         }
     };
-    for (from, to, outcome) in
-        [(50, 60, Outcome::Complete), (50, 140, Outcome::Complete), (50, 190, Outcome::BestEffort)]
-    {
+    for (from, to, outcome) in [
+        (50, 60, Outcome::Complete),
+        (50, 140, Outcome::Complete),
+        (50, 190, Outcome::BestEffort { why: Doubt::HiddenRows }),
+    ] {
         let hide = hide(from, to);
         let (delivered, report) = scan_of(offset(100, 0), |place, limit, _| {
             let mut page = model.page(place, limit);

@@ -1,0 +1,43 @@
+//! APIs that say where the next page is: `Link: <…>; rel="next"` (RFC 8288), as GitHub's.
+
+use super::{Call, Carrier, Dialect, Method, Spec, message_of};
+use crate::link;
+use crate::page::{Answer, KeyField, Next, NotAPage, Page};
+
+/// A bare array, and the next page's address in a header. A page without one is the last.
+///
+/// A link is followed only to the origin that was asked.
+pub const LINK: Dialect = Dialect::of(Spec {
+    name: "link",
+    method: Method::Link,
+    carrier: Carrier::Address,
+    // GitHub's largest page.
+    ceiling: |_| 100,
+    key: KeyField { paths: &["id"], is_required: false },
+    sort_fields: &[],
+    sort_separator: None,
+    is_sortable: |_| true,
+    has_reverse: false,
+    fields: None,
+    own_parameters: &["per_page", "page"],
+    headers: &[("accept", "application/json")],
+    organization: None,
+    call,
+    page,
+    words: message_of,
+    bound: None,
+    repeat_is_end: false,
+    time_limit: None,
+});
+
+fn call(call: &mut Call<'_>) {
+    for filter in call.filters() {
+        call.parameter("q", filter);
+    }
+    call.parameter("per_page", call.rows());
+}
+
+fn page(answer: &Answer<'_>) -> Result<Page, NotAPage> {
+    let next = link::next(answer.headers());
+    Ok(answer.list()?.with_next(next.map_or(Next::End, |next| Next::Cursor(next.into()))))
+}

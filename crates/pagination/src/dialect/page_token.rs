@@ -1,0 +1,61 @@
+//! APIs of Google's kind: page tokens (AIP-158) and errors as `google.rpc.Status`.
+
+use serde_json::Value;
+
+use super::{ApiWords, Call, Carrier, Dialect, Method, Spec};
+use crate::page::{Answer, KeyField, NotAPage, Page};
+
+/// `{"users": [{"name": …}, …], "nextPageToken": "…"}`, whatever the list is called.
+///
+/// A page with a token may be short or empty; only an empty token, or none, is the end. A list without
+/// rows may be left out, as JSON made from protocol buffers does.
+pub const PAGE_TOKEN: Dialect = Dialect::of(Spec {
+    name: "page-token",
+    method: Method::Cursor,
+    carrier: Carrier::Address,
+    // AIP-158 leaves it to the API, which may send fewer. Our choice.
+    ceiling: |_| 1000,
+    key: KeyField { paths: &["name"], is_required: false },
+    sort_fields: &[],
+    sort_separator: None,
+    is_sortable: |_| true,
+    has_reverse: false,
+    fields: None,
+    own_parameters: &["pageToken", "pageSize"],
+    headers: &[("accept", "application/json")],
+    organization: None,
+    call,
+    page,
+    words,
+    bound: None,
+    repeat_is_end: false,
+    time_limit: None,
+});
+
+fn call(call: &mut Call<'_>) {
+    for filter in call.filters() {
+        call.parameter("filter", filter);
+    }
+    call.parameter("pageSize", call.rows());
+    if let Some(token) = call.cursor() {
+        call.parameter("pageToken", token);
+    }
+}
+
+fn page(answer: &Answer<'_>) -> Result<Page, NotAPage> {
+    let [token, total, error, code] =
+        answer.object(["nextPageToken", "totalSize", "error", "code"])?;
+    if words(answer.body()).is_some() && (error.json().is_some() || code.json().is_some()) {
+        return Err(NotAPage::SaysError);
+    }
+    let page = answer.only_list()?;
+    Ok(page.with_total(total.count()).with_next(token.cursor_or_end()?))
+}
+
+/// `{"error": {"code": 5, "message": "…", "status": "NOT_FOUND"}}`, or the same without `error`.
+fn words(body: &[u8]) -> Option<ApiWords> {
+    let json: Value = serde_json::from_slice(body).ok()?;
+    let error = json.get("error").unwrap_or(&json);
+    let message = error.get("message")?.as_str()?.to_owned();
+    Some(ApiWords { message, field: None })
+}

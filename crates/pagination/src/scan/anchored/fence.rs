@@ -1,0 +1,60 @@
+//! The fence: the greatest key in the order of the scan, read in the reverse order.
+
+use super::{Anchored, Ask, At, Inconsistency, Nothing, Report, State};
+use crate::page::Page;
+use crate::{Key, KeyRef, Keyed};
+use std::sync::Arc;
+
+/// How often the reverse order may show nothing while the order of the scan shows rows.
+const EMPTY_FENCES: u32 = 12;
+
+impl<R: Keyed> Anchored<R> {
+    pub(super) fn ask_fence(&mut self) -> Ask {
+        self.next_id += 1;
+        let id = self.next_id;
+        (self.fence.id, self.fence.state) = (id, Some(State::InFlight));
+        let at = At::Rank { skip: 0, order: self.order.reversed(), above: None };
+        let (rows, carried) = (self.fence.rows, self.fence.carried);
+        Ask { id, at, rows, mark: self.size.mark(rows, carried) }
+    }
+
+    pub(super) fn fence_arrived(&mut self, page: &Page<R>, report: &mut Report) {
+        self.fence.state = None;
+        self.totalled(page.total, report);
+        let keys: Vec<KeyRef<'_>> = page.rows.iter().filter_map(Keyed::key).collect();
+        if let Some(key) = keys.iter().find(|key| self.range.excludes(**key)) {
+            let key = key.to_key();
+            return self.contradicts(Inconsistency::FilterIgnored { key });
+        }
+        if let [first, second, ..] = keys[..] {
+            if self.order.compare(first, second).is_le() {
+                return self.contradicts(Inconsistency::ReverseIgnored);
+            }
+        }
+        if let Some(&first) = keys.first() {
+            (self.nothing, self.fence.empty) = (Nothing::default(), 0);
+            // Every fence bounds the owed rows; the nearest one is the best.
+            let is_nearer = |key: &Arc<Key>| self.order.compare(first, key.borrow()).is_lt();
+            if self.fence.key.as_ref().is_none_or(is_nearer) {
+                self.fence.key = Some(Arc::new(first.to_key()));
+            }
+            return self.end_at_fence();
+        }
+        // No row. Where rows were seen the last ones may be hidden, so more are asked for; else the
+        // order of the scan is asked in turn, and its page has this one asked again.
+        self.fence.empty += 1;
+        let answers = self.fence.empty;
+        if answers > EMPTY_FENCES {
+            return self.contradicts(Inconsistency::NothingShown { answers });
+        }
+        self.nothing_shown(page.total.filter(|_| page.null_rows == 0));
+        if self.has_seen_rows() && self.fence.rows < self.size.current() {
+            self.fence.rows = self.fence.rows.saturating_mul(4).min(self.size.current());
+            self.fence.state = Some(State::Wanted);
+        }
+    }
+
+    pub(super) fn has_seen_rows(&self) -> bool {
+        self.last.is_some() || self.fence.key.is_some() || self.nothing.says_rows
+    }
+}

@@ -1,0 +1,131 @@
+//! Circles and repetitions, noticed in bounded memory.
+
+use std::collections::hash_map::DefaultHasher;
+use std::collections::{HashSet, VecDeque};
+use std::hash::{Hash, Hasher};
+
+use crate::{KeyRef, Keyed};
+
+/// The newest rows that are remembered, by a mark of 128 bits of their keys, against pages that overlap.
+/// Our choice: 16 MiB at most.
+const REMEMBERED_ROWS: usize = 262_144;
+/// The newest cursors and pages that are remembered exactly. Our choice: 256 KiB each.
+const REMEMBERED_PAGES: usize = 16_384;
+
+/// A page's mark: its first and last row and their number.
+pub(super) fn page_mark<R: Keyed>(rows: &[R]) -> Option<u64> {
+    let mut hasher = DefaultHasher::new();
+    rows.first()?.identify(&mut hasher);
+    rows.last()?.identify(&mut hasher);
+    rows.len().hash(&mut hasher);
+    Some(hasher.finish())
+}
+
+pub(super) fn mark<T: Hash + ?Sized>(thing: &T) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    thing.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Notices a circle of any length in bounded memory.
+///
+/// The newest marks are remembered, so a circle of up to that length is noticed where it closes. A
+/// longer one is noticed by Brent's rule: one older mark is kept and moved on at powers of two.
+#[derive(Debug, Default)]
+pub(super) struct Circle {
+    newest: VecDeque<u64>,
+    set: HashSet<u64>,
+    kept: Option<u64>,
+    since_kept: u64,
+    keep_for: u64,
+}
+
+impl Circle {
+    /// Whether this mark was seen before.
+    pub(super) fn closes_at(&mut self, mark: u64) -> bool {
+        if self.kept == Some(mark) || !self.set.insert(mark) {
+            return true;
+        }
+        self.newest.push_back(mark);
+        if self.newest.len() > REMEMBERED_PAGES {
+            if let Some(oldest) = self.newest.pop_front() {
+                self.set.remove(&oldest);
+            }
+        }
+        if self.since_kept >= self.keep_for {
+            self.kept = Some(mark);
+            self.since_kept = 0;
+            self.keep_for = self.keep_for.saturating_mul(2).max(1);
+        }
+        self.since_kept += 1;
+        false
+    }
+}
+
+/// The marks of the newest rows.
+#[derive(Debug, Default)]
+pub(super) struct Recent {
+    newest: VecDeque<u128>,
+    set: HashSet<u128>,
+    has_forgotten: bool,
+}
+
+impl Recent {
+    /// Whether the key is not among them.
+    pub(super) fn insert(&mut self, key: KeyRef<'_>) -> bool {
+        let mark = Self::mark(key);
+        if !self.set.insert(mark) {
+            return false;
+        }
+        self.newest.push_back(mark);
+        if self.newest.len() > REMEMBERED_ROWS {
+            if let Some(oldest) = self.newest.pop_front() {
+                self.set.remove(&oldest);
+                self.has_forgotten = true;
+            }
+        }
+        true
+    }
+
+    /// Whether the key is among them.
+    pub(super) fn contains(&self, key: KeyRef<'_>) -> bool {
+        self.set.contains(&Self::mark(key))
+    }
+
+    /// What was inserted may not have been all.
+    pub(super) const fn forget(&mut self) {
+        self.has_forgotten = true;
+    }
+
+    /// Whether there were more than can be remembered.
+    pub(super) const fn has_forgotten(&self) -> bool {
+        self.has_forgotten
+    }
+
+    fn mark(key: KeyRef<'_>) -> u128 {
+        (u128::from(mark(&key)) << 64) | u128::from(mark(&(key, key)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_circle_of_any_length_is_noticed() {
+        let remembered = REMEMBERED_PAGES as u64;
+        for (lead_in, length) in
+            [(0, 1), (3, 2), (0, 7), (5, remembered), (100, remembered + 1), (1, 100_000)]
+        {
+            let mut circle = Circle::default();
+            let marks = (0..lead_in).chain((0..).map(|at| lead_in + at % length));
+            let noticed = marks.take(1_000_000).position(|mark| circle.closes_at(mark)).unwrap();
+            let closes = usize::try_from(lead_in + length).unwrap();
+            assert!(noticed >= closes, "{lead_in} + {length} noticed at {noticed}");
+            if length <= remembered {
+                assert_eq!(noticed, closes, "{lead_in} + {length}");
+            }
+            assert!(circle.newest.len() <= REMEMBERED_PAGES);
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! Offset paging without an order by key: rows are told from those that were seen before.
+//!
+//! A list sorted by other fields is anchored: every page begins one row early, and is covered if its first row
+//! was seen. Its end is the row that the reverse order shows first. A list without any order is walked until
+//! nothing comes any more, and its count compared with the total.
+
+use retry_policy::safety::Shrinkable;
+
+use super::circle::{Circle, Recent, page_mark};
+use super::size::PageSize;
+use super::window::Ahead;
+use super::{Ask, Origin, State, WalkStep, keyless, rows_for};
+use crate::checkpoint::Resume;
+use crate::page::Page;
+use crate::query::{At, Terms};
+use crate::report::{Doubt, Inconsistency, Outcome, Report};
+use crate::{Key, KeyRef, Keyed, Order};
+
+/// The newest keys that a checkpoint holds. Our choice: as many rows may be gone when the scan goes on.
+const KEYS_OF_A_CHECKPOINT: usize = 200;
+/// Pages of one pass that showed the same rows as an earlier one. Our choice: an anchored scan asks three
+/// times for the page at its end.
+const REPEATED_PAGES: u32 = 8;
+/// Steps back in a row. Doubling, 64 reach the beginning from anywhere.
+const STEPS_BACK: u32 = 64;
+/// Pages without any row, one behind the other, before the list counts as walked to its end.
+const EMPTY_PAGES: u32 = 2;
+
+#[derive(Debug)]
+pub(super) struct Seen<R> {
+    order: Order,
+    /// How a list that is sorted is anchored.
+    anchor: Option<Anchor>,
+    second_pass: bool,
+    size: PageSize,
+    ahead: Ahead,
+    left: Option<u64>,
+    next_id: u64,
+    window: Option<Window<R>>,
+    known: Recent,
+    /// The newest keys, for a checkpoint.
+    newest: Vec<Key>,
+    /// The distinct rows of all passes, and the places of this one.
+    distinct: u64,
+    skip: u64,
+    pass: u32,
+    /// The pages of this pass, and how many of them came again.
+    pages: Circle,
+    repeated: u32,
+    /// The row that is the last in the order of the scan, and how often it was asked for.
+    fence: Option<Key>,
+    fences: u32,
+    back: u64,
+    steps_back: u32,
+    barren: u32,
+    empty: u32,
+    bad_rows: u64,
+    /// Whether one answer has held the whole list.
+    whole: bool,
+    end: Option<Outcome>,
+}
+
+/// An order by fields that are not the key.
+#[derive(Clone, Copy, Debug)]
+struct Anchor {
+    /// Whether one of them may change.
+    is_mutable: bool,
+    has_reverse: bool,
+}
+
+#[derive(Debug)]
+struct Window<R> {
+    id: u64,
+    rows: u32,
+    is_fence: bool,
+    state: State<R>,
+    carried: Shrinkable,
+}
+
+impl<R: Keyed> Seen<R> {
+    pub(super) fn new(query: &Terms) -> Self {
+        Self {
+            order: query.order(),
+            anchor: (!query.sorted.is_empty()).then(|| Anchor {
+                is_mutable: query.is_mutable(),
+                has_reverse: query.spec.has_reverse,
+            }),
+            second_pass: query.second_pass,
+            size: PageSize::new(query.rows_per_page(), query.spec.time_limit),
+            ahead: Ahead::new(0),
+            left: None,
+            next_id: 0,
+            window: None,
+            known: Recent::default(),
+            newest: Vec::new(),
+            distinct: 0,
+            skip: 0,
+            pass: 1,
+            pages: Circle::default(),
+            repeated: 0,
+            fence: None,
+            fences: 0,
+            back: 0,
+            steps_back: 0,
+            barren: 0,
+            empty: 0,
+            bad_rows: 0,
+            whole: false,
+            end: None,
+        }
+    }
+
+    pub(super) fn resume(&mut self, place: Resume) -> bool {
+        let Resume::Seen { skip, pass, known } = place else { return false };
+        (self.skip, self.pass) = (skip, pass);
+        for key in &known {
+            self.known.insert(key.borrow());
+        }
+        // What came before these is forgotten, so the count cannot be compared any more.
+        self.known.forget();
+        self.newest = known;
+        true
+    }
+
+    pub(super) fn here(&self) -> Resume {
+        Resume::Seen { skip: self.skip, pass: self.pass, known: self.newest.clone() }
+    }
+
+    pub(super) const fn needs(&mut self, left: Option<u64>) {
+        self.left = left;
+    }
+
+    pub(super) const fn size(&mut self) -> &mut PageSize {
+        &mut self.size
+    }
+
+    pub(super) const fn ahead(&mut self) -> &mut Ahead {
+        &mut self.ahead
+    }
+
+    pub(super) fn has_more(&self, report: &Report) -> Option<bool> {
+        report.last_total().map(|total| total > self.distinct)
+    }
+
+    pub(super) fn step(&mut self, report: &mut Report) -> WalkStep<R> {
+        loop {
+            match self.window.as_ref().map(|window| (window.id, &window.state)) {
+                Some((id, State::Failed)) => return WalkStep::Failed(id),
+                Some((_, State::Arrived(_))) => {
+                    if let Some(step) = self.accept(report) {
+                        return step;
+                    }
+                    continue;
+                }
+                _ => {}
+            }
+            if let Some(end) = &self.end {
+                return WalkStep::Done(end.clone());
+            }
+            return self.next_ask().map_or(WalkStep::Wait, WalkStep::Ask);
+        }
+    }
+
+    /// Nothing is asked for ahead: where the next page begins is known only when this one was looked at.
+    #[allow(clippy::unused_self, reason = "every walk answers it")]
+    pub(super) const fn ask(&mut self, _: &Report) -> Option<Ask> {
+        None
+    }
+
+    fn next_ask(&mut self) -> Option<Ask> {
+        let is_wanted = |window: &Window<R>| matches!(window.state, State::Wanted);
+        if self.end.is_some() || !self.window.as_ref().is_none_or(is_wanted) {
+            return None;
+        }
+        self.next_id += 1;
+        let id = self.next_id;
+        let (carried, wants_fence) = match self.window.take() {
+            Some(window) => (window.carried, window.is_fence),
+            None => (Shrinkable::new(), self.wants_fence()),
+        };
+        let rows = if wants_fence { 2 } else { rows_for(self.size.current(), self.left, 2) };
+        let (skip, order) =
+            if wants_fence { (0, self.order.reversed()) } else { (self.skip, self.order) };
+        self.window =
+            Some(Window { id, rows, is_fence: wants_fence, state: State::InFlight, carried });
+        let mark = self.size.mark(rows, carried);
+        Some(Ask { id, at: At::Rank { skip, order, above: None }, rows, mark })
+    }
+
+    /// The fence is read when there are rows, and again when it was not met.
+    fn wants_fence(&self) -> bool {
+        // A row that moves to the end after it was read would look like the end.
+        let can_tell = self.anchor.is_some_and(|anchor| !anchor.is_mutable && anchor.has_reverse);
+        can_tell && ((self.fences == 0 && self.distinct > 0) || self.barren == 1)
+    }
+
+    fn accept(&mut self, report: &mut Report) -> Option<WalkStep<R>> {
+        let Some(Window { state: State::Arrived(page), rows: asked, is_fence, .. }) =
+            self.window.take()
+        else {
+            return None;
+        };
+        report.total(page.total);
+        if is_fence {
+            self.fence = page.rows.iter().find_map(Keyed::key).map(KeyRef::to_key);
+            self.fences += 1;
+            self.barren += u32::from(self.barren == 1);
+            self.end_at_fence();
+            return None;
+        }
+        let places = page.places();
+        let is_known = |row: &R| row.key().is_some_and(|key| self.known.contains(key));
+        let is_covered = self.skip == 0 || page.rows.first().is_some_and(is_known);
+        if self.anchor.is_some() && !is_covered {
+            report.shifts_repaired += u64::from(self.steps_back == 0);
+            self.step_back(asked);
+            return None;
+        }
+        if page_mark(&page.rows).is_some_and(|mark| self.pages.closes_at(mark)) {
+            self.repeated += 1;
+        }
+        report.pages += 1;
+        report.null_rows += page.null_rows;
+        let begins_at = self.skip;
+        self.whole |= begins_at == 0 && page.total == Some(places);
+        let (mut rows, seen) = (page.rows, &mut self.known);
+        let overlap = u64::from(self.anchor.is_some() && begins_at > 0);
+        let mut again = 0_u64;
+        rows.retain(|row| {
+            let is_new = row.key().is_none_or(|key| seen.insert(key));
+            again += u64::from(!is_new);
+            is_new
+        });
+        if self.pass == 1 {
+            report.duplicates_dropped += again.saturating_sub(overlap);
+        }
+        (self.back, self.steps_back) = (0, 0);
+        self.distinct += rows.len() as u64;
+        self.bad_rows += keyless(&rows);
+        self.move_on(places, asked, report);
+        if rows.is_empty() {
+            self.barren(places, report);
+            return None;
+        }
+        (self.barren, self.empty) = (0, 0);
+        self.size.succeeded();
+        let known = std::mem::take(&mut self.newest);
+        let keys = rows.iter().filter_map(|row| row.key().map(KeyRef::to_key));
+        self.newest = known.iter().cloned().chain(keys).collect();
+        let surplus = self.newest.len().saturating_sub(KEYS_OF_A_CHECKPOINT);
+        self.newest.drain(..surplus);
+        if self.whole {
+            self.finish(report);
+        }
+        self.end_at_fence();
+        let origin = Origin::Seen { page: begins_at, next: self.skip, pass: self.pass, known };
+        let is_last = self.end == Some(Outcome::Complete);
+        Some(WalkStep::Rows { rows, origin, is_last })
+    }
+
+    /// The next page begins behind this one, or at its last row where pages are anchored.
+    fn move_on(&mut self, places: u64, asked: u32, report: &Report) {
+        let is_owed = report.last_total().is_some_and(|total| total > self.skip);
+        let by = match places {
+            // Rows that are filtered out after they were counted leave an empty page in the middle. It is asked
+            // for twice, as it may be a fault.
+            0 if is_owed && self.empty % 2 == 1 => u64::from(asked),
+            0 => 0,
+            places => places - u64::from(self.anchor.is_some()),
+        };
+        self.skip = self.skip.saturating_add(by);
+    }
+
+    fn step_back(&mut self, asked: u32) {
+        self.steps_back += 1;
+        if self.steps_back > STEPS_BACK {
+            let why = Inconsistency::NoProgress { pages: STEPS_BACK };
+            self.end = Some(Outcome::Inconsistent { why });
+            return;
+        }
+        let back = self.back.max(u64::from(asked.saturating_sub(1))).max(1);
+        (self.skip, self.back) = (self.skip.saturating_sub(back), back.saturating_mul(2));
+    }
+
+    /// A page without a new row.
+    fn barren(&mut self, places: u64, report: &Report) {
+        self.barren += 1;
+        self.empty = if places == 0 { self.empty + 1 } else { 0 };
+        let is_past = report.last_total().is_none_or(|total| self.skip >= total);
+        let is_at_end = if self.anchor.is_some() {
+            places <= 1 && self.barren > EMPTY_PAGES
+        } else {
+            self.empty >= EMPTY_PAGES && is_past
+        };
+        if is_at_end && self.pass == 1 && self.second_pass {
+            (self.pass, self.skip, self.barren, self.empty) = (2, 0, 0, 0);
+            (self.pages, self.repeated) = (Circle::default(), 0);
+        } else if is_at_end {
+            self.finish(report);
+        } else if self.repeated > REPEATED_PAGES {
+            let why = Inconsistency::NoProgress { pages: self.repeated };
+            self.end = Some(Outcome::Inconsistent { why });
+        }
+    }
+
+    /// The scan is over when the row that the reverse order shows first was seen.
+    fn end_at_fence(&mut self) {
+        if self.has_met_fence() && self.end.is_none() {
+            self.end = Some(self.outcome(None));
+        }
+    }
+
+    fn has_met_fence(&self) -> bool {
+        self.fence.as_ref().is_some_and(|fence| self.known.contains(fence.borrow()))
+    }
+
+    fn finish(&mut self, report: &Report) {
+        if self.end.is_none() {
+            self.end = Some(self.outcome(report.last_total()));
+        }
+    }
+
+    /// How a walk ends that found no more rows.
+    fn outcome(&self, total: Option<u64>) -> Outcome {
+        let seen = self.distinct;
+        let why = match total {
+            _ if self.bad_rows > 0 => Doubt::BadRows { rows: self.bad_rows },
+            _ if self.known.has_forgotten() => Doubt::Forgotten,
+            _ if self.whole => return Outcome::Complete,
+            _ if self.anchor.is_some_and(|anchor| anchor.is_mutable) => Doubt::MutableSort,
+            _ if self.has_met_fence() => return Outcome::Complete,
+            _ if self.anchor.is_some() => Doubt::ProbedEnd,
+            Some(total) if total != seen => Doubt::CountDiffers { seen, total },
+            _ => Doubt::Unsorted,
+        };
+        Outcome::BestEffort { why }
+    }
+
+    pub(super) fn answer(&mut self, id: u64, page: Page<R>, _: &mut Report) {
+        if let Some(window) = self.asked(id) {
+            window.state = State::Arrived(page);
+        }
+    }
+
+    pub(super) fn too_heavy(&mut self, id: u64, carried: Shrinkable) -> bool {
+        let Some(rows) = self.asked(id).map(|window| window.rows) else { return false };
+        let shrinks = self.size.can_shrink(rows);
+        if shrinks {
+            self.size.shrink(rows);
+            self.again(carried);
+        }
+        shrinks
+    }
+
+    pub(super) fn at_most(&mut self, id: u64, ceiling: u32) -> bool {
+        let Some(rows) = self.asked(id).map(|window| window.rows) else { return false };
+        let shrinks = self.size.cap(ceiling, rows);
+        if shrinks {
+            self.again(Shrinkable::new());
+        }
+        shrinks
+    }
+
+    fn again(&mut self, carried: Shrinkable) {
+        if let Some(window) = &mut self.window {
+            (window.state, window.carried) = (State::Wanted, carried);
+        }
+    }
+
+    pub(super) fn failed(&mut self, id: u64) {
+        if let Some(window) = self.asked(id) {
+            window.state = State::Failed;
+        }
+    }
+
+    pub(super) fn retry_failed(&mut self) {
+        if let Some(window) = &mut self.window {
+            if matches!(window.state, State::Failed) {
+                window.state = State::Wanted;
+            }
+        }
+    }
+
+    fn asked(&mut self, id: u64) -> Option<&mut Window<R>> {
+        self.window.as_mut().filter(|window| window.id == id)
+    }
+}
