@@ -50,6 +50,7 @@ use core::time::Duration;
 
 use serde_json::Value;
 
+pub(crate) use call::ENCODED;
 pub use call::{Call, Place};
 pub use directory_insights::{DIRECTORY_INSIGHTS, DirectoryInsights};
 pub use ixon::{IXON, Ixon};
@@ -112,6 +113,8 @@ pub(crate) struct Spec {
     pub(crate) sort_fields: &'static [&'static str],
     /// What stands between several sort fields; `None` if there can only be one.
     pub(crate) sort_separator: Option<char>,
+    /// How a list is recognised by a request that somebody else has made.
+    pub(crate) lists: Option<&'static Lists>,
     /// Whether this path's list can be sorted.
     pub(crate) is_sortable: fn(&str) -> bool,
     /// Whether the API answers the reverse order.
@@ -132,6 +135,16 @@ pub(crate) struct Spec {
     pub(crate) repeat_is_end: bool,
     /// How long one request may take.
     pub(crate) time_limit: Option<Duration>,
+}
+
+/// How a list is recognised by a request that somebody else has made.
+pub(crate) struct Lists {
+    /// Whether there is a list at this path.
+    pub(crate) is_list: fn(&str) -> bool,
+    /// The parameters that page or filter it.
+    pub(crate) pages_by: &'static [&'static str],
+    /// The parameter that sorts it.
+    pub(crate) parameter: &'static str,
 }
 
 /// A filter that bounds the key.
@@ -193,6 +206,7 @@ impl Dialect {
             key: KeyField { paths: &[], is_required: false },
             sort_fields: &[],
             sort_separator: None,
+            lists: None,
             is_sortable: |_| true,
             has_reverse: true,
             fields: None,

@@ -108,6 +108,16 @@ where
     }
 }
 
+impl<S, B, RB> Clone for Http<S, B, RB>
+where
+    S: Service<Request<B>, Response = Response<RB>> + Clone,
+{
+    fn clone(&self) -> Self {
+        let service = self.service.clone();
+        Self { service, failures: self.failures, request_body: PhantomData }
+    }
+}
+
 impl<S, B, RB> fmt::Debug for Http<S, B, RB>
 where
     S: Service<Request<B>, Response = Response<RB>>,

@@ -67,10 +67,12 @@ pub mod filter;
 mod key;
 mod link;
 pub mod page;
+pub mod partition;
 mod query;
 pub mod report;
 mod row;
 pub mod scan;
+pub mod stable_sort;
 mod stream;
 mod trace;
 
@@ -85,4 +87,5 @@ pub use query::{InvalidQuery, Query};
 pub use report::{Doubt, Inconsistency, Outcome, Report};
 pub use row::{Keyed, Row};
 pub use scan::Scan;
+pub use stable_sort::StableSortLayer;
 pub use stream::{Items, Pages};

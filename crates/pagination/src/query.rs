@@ -319,7 +319,8 @@ impl<G> Query<G> {
     }
 
     /// Pages of this many rows; the dialect's ceiling by default. An anchored page has at least
-    /// two rows, so there 1 is asked as 2.
+    /// two rows, so there 1 is asked as 2, and where pages are counted a few more may be needed so that one
+    /// page shows both the last row read and the next.
     ///
     /// # Errors
     ///

@@ -57,6 +57,8 @@ pub enum StopReason {
     ScheduleEnded,
     /// The caller asks for less instead ([`Shrinkable`](crate::safety::Shrinkable)).
     Shrink,
+    /// The request pages through a list without a unique sort, which loses rows. It was not sent.
+    Unsorted,
 }
 
 /// Why no request is sent to an origin.
@@ -108,6 +110,7 @@ impl fmt::Display for StopReason {
             Self::Permanent => f.write_str("a permanent error"),
             Self::ScheduleEnded => f.write_str("the schedule has no longer wait"),
             Self::Shrink => f.write_str("a smaller request is made instead"),
+            Self::Unsorted => f.write_str("a list is paged without a unique sort"),
         }
     }
 }
@@ -396,6 +399,14 @@ impl Stopped {
     /// The error that ends a request with these attempts.
     #[must_use]
     pub const fn new(attempts: Attempts) -> Self {
+        Self { attempts }
+    }
+
+    /// The error that ends a request before it was sent at all.
+    #[must_use]
+    pub const fn before(reason: StopReason) -> Self {
+        let mut attempts = Attempts::NONE;
+        attempts.stop(reason);
         Self { attempts }
     }
 

@@ -2,20 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes};
 use http::{HeaderMap, Method, Request, Response, Uri};
+use http_body::Body;
 use tower_service::Service;
 
 use crate::body::AnswerBody;
 use crate::collection::{Collection, Row};
 use crate::fault::Fault;
-use crate::wire::{Api, List, PageText, Position, Refusal};
+use crate::query::Filters;
+use crate::wire::{Api, List, PageText, Position, Refusal, Told};
 
 /// What a fault script is asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +96,7 @@ pub struct Builder(State);
 impl Builder {
     /// This many rows; 0 by default.
     pub fn rows(mut self, count: u64) -> Self {
-        self.0.rows = Collection::new(self.0.api.key_field(), count);
+        self.0.rows = Collection::new(self.0.api.key_field(), self.0.api.is_stamped(), count);
         self
     }
 
@@ -185,7 +188,7 @@ impl SimulatedApi {
     pub fn builder(api: Api) -> Builder {
         Builder(State {
             api,
-            rows: Collection::new(api.key_field(), 0),
+            rows: Collection::new(api.key_field(), api.is_stamped(), 0),
             faults: Box::new(|_| None),
             writes: Box::new(|_, _| ()),
             key: "key".into(),
@@ -252,7 +255,12 @@ impl SimulatedApi {
     }
 
     /// Answers one request. `reset` makes the connection end with a reset instead of a close.
-    pub(crate) fn reply<B>(&self, request: &Request<B>, reset: &Arc<AtomicBool>) -> Reply {
+    pub(crate) fn reply<B>(
+        &self,
+        request: &Request<B>,
+        body: &[u8],
+        reset: &Arc<AtomicBool>,
+    ) -> Reply {
         let mut state = self.lock();
         let state = &mut *state;
         state.requests += 1;
@@ -262,14 +270,15 @@ impl SimulatedApi {
             (state.on_rotation)(&key);
             state.key = key;
         }
-        let list = state.api.list(request.uri(), request.headers());
+        let list = state.api.list(request.uri(), request.headers(), body);
         // The first request decides what is owed, even if it fails.
-        let filters = list.as_ref().map(|list| list.filters.clone()).unwrap_or_default();
+        let filters =
+            list.as_ref().map_or_else(|_| Filters::default(), |list| list.filters.clone());
         let _ = state.rows.matching(&filters);
         let asked = list.as_ref().ok().map(|list| Asked {
             number,
             limit: list.limit,
-            skip: if let Position::Skip(skip) = list.position { skip } else { 0 },
+            skip: list.skip(),
             reverse: list.reverse,
         });
         let fault = asked.and_then(|asked| (state.faults)(&asked));
@@ -304,7 +313,7 @@ impl State {
             }
             Some(Fault::Status { status, headers, body }) => {
                 let message = format!("simulated {status}");
-                let refusal = Refusal { status: *status, message, field: None };
+                let refusal = Refusal::new(*status, message);
                 let body = if body.is_empty() { self.api.error(&refusal) } else { body.clone() };
                 let headers = headers.iter().map(|(name, value)| (name.as_str(), value.clone()));
                 return Reply::Answer(response(*status, headers, body, AnswerBody::whole));
@@ -346,10 +355,10 @@ impl State {
         fault: Option<&Fault>,
     ) -> Result<PageText, Refusal> {
         if request.uri().path() != self.api.path() {
-            return Err(Refusal { status: 404, message: "Not Found".into(), field: None });
+            return Err(Refusal::new(404, "Not Found"));
         }
-        if request.method() != Method::GET {
-            return Err(Refusal { status: 405, message: "Method Not Allowed".into(), field: None });
+        if *request.method() != self.api.method() {
+            return Err(Refusal::new(405, "Method Not Allowed"));
         }
         if !self.api.is_authorized(request.headers(), &self.key) {
             return Err(self.api.unauthorized());
@@ -360,7 +369,7 @@ impl State {
                 "Bad Request: request parameter \"limit\" exceeds maximum value of {}",
                 self.ceiling
             );
-            return Err(Refusal { status: 400, message, field: None });
+            return Err(Refusal::bad_request(message));
         }
         let limit = match fault {
             Some(Fault::ShortPage(rows)) => list.limit.min(*rows),
@@ -376,10 +385,16 @@ impl State {
             Some(Fault::WrongTotal(total)) => *total,
             _ => rows.len() as u64,
         };
-        let start = match list.position {
+        let start = match &list.position {
             _ if matches!(fault, Some(Fault::IgnorePosition)) => 0,
-            Position::Skip(skip) => skip.min(rows.len()),
-            Position::After(key) => rows.partition_point(|row| row.key() <= key.as_str()),
+            Position::Skip(skip) => (*skip).min(rows.len()),
+            Position::After(key) => {
+                let is_before = |row: &&Row| match list.reverse {
+                    true => row.key() >= key.as_str(),
+                    false => row.key() <= key.as_str(),
+                };
+                rows.partition_point(is_before)
+            }
         };
         let mut page: Vec<&Row> = rows[start..].iter().take(limit).copied().collect();
         let more = start + page.len() < rows.len();
@@ -388,7 +403,7 @@ impl State {
         if matches!(fault, Some(Fault::IgnoreSort)) {
             page.reverse();
         }
-        Ok(self.api.page(&page, total, next))
+        Ok(self.api.page(&page, &Told { list: &list, total, next }))
     }
 }
 
@@ -411,7 +426,12 @@ fn response<'a>(
     })
 }
 
-impl<B> Service<Request<B>> for SimulatedApi {
+impl<B> Service<Request<B>> for SimulatedApi
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: std::error::Error + Send + Sync + 'static,
+{
     type Response = Response<AnswerBody>;
     type Error = io::Error;
     type Future = std::pin::Pin<Box<dyn Future<Output = io::Result<Response<AnswerBody>>> + Send>>;
@@ -421,8 +441,20 @@ impl<B> Service<Request<B>> for SimulatedApi {
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let reply = self.reply(&request, &Arc::default());
+        let api = self.clone();
+        let (head, body) = request.into_parts();
+        let request = Request::from_parts(head, ());
+        // What has no body is counted at once, in the order of the calls.
+        let reply =
+            (*request.method() == Method::GET).then(|| api.reply(&request, b"", &Arc::default()));
         Box::pin(async move {
+            let reply = match reply {
+                Some(reply) => reply,
+                None => {
+                    let body = read(body).await.map_err(io::Error::other)?;
+                    api.reply(&request, &body, &Arc::default())
+                }
+            };
             match reply {
                 Reply::Answer(response) => Ok(response),
                 Reply::Hang => std::future::pending().await,
@@ -430,6 +462,18 @@ impl<B> Service<Request<B>> for SimulatedApi {
             }
         })
     }
+}
+
+/// A request's whole body.
+pub(crate) async fn read<B: Body>(body: B) -> Result<Vec<u8>, B::Error> {
+    let mut body = std::pin::pin!(body);
+    let mut bytes = Vec::new();
+    while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+        if let Ok(data) = frame?.into_data() {
+            bytes.put(data);
+        }
+    }
+    Ok(bytes)
 }
 
 impl fmt::Debug for SimulatedApi {

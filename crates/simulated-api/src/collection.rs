@@ -2,7 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use crate::query::Filter;
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde_json::Value;
+
+use crate::query::{Filters, plain};
+
+/// 2026-01-01T00:00:00Z in milliseconds.
+const FIRST_STAMP: u64 = 1_767_225_600_000;
 
 /// One row: its key and its JSON text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +35,12 @@ impl Row {
     pub fn json(&self) -> &str {
         &self.json
     }
+
+    /// The value of a field, as it is compared.
+    pub(crate) fn field(&self, name: &str) -> String {
+        let json: Result<Value, _> = serde_json::from_str(&self.json);
+        json.map(|json| plain(&json[name])).unwrap_or_default()
+    }
 }
 
 /// The rows of one collection, ascending by key.
@@ -35,17 +48,19 @@ impl Row {
 pub struct Collection {
     rows: Vec<Row>,
     key_field: &'static str,
+    /// Whether rows have a time, in the order of their keys.
+    is_stamped: bool,
     made: u64,
     /// The rows that were there, and matched, at every request since the first.
     owed: Option<BTreeSet<String>>,
-    filters: Vec<Filter>,
+    filters: Filters,
 }
 
 impl Collection {
     /// `count` rows whose keys begin with a rising number, as an `ObjectId` begins with its time.
-    pub(crate) fn new(key_field: &'static str, count: u64) -> Self {
-        let mut collection =
-            Self { rows: Vec::new(), key_field, made: 0, owed: None, filters: Vec::new() };
+    pub(crate) fn new(key_field: &'static str, is_stamped: bool, count: u64) -> Self {
+        let (rows, filters) = (Vec::new(), Filters::default());
+        let mut collection = Self { rows, key_field, is_stamped, made: 0, owed: None, filters };
         for number in 0..count {
             let row = collection.make(number << 8);
             collection.rows.push(row);
@@ -59,9 +74,16 @@ impl Collection {
         self.made += 1;
         let key = format!("{place:016x}{made:08x}");
         let department = ["IT", "Sales", "R\\u0026D", "Ops"][(made % 4) as usize];
+        let stamp = if self.is_stamped {
+            // Four milliseconds apart for each step of a key, from 2026 on.
+            let time = UNIX_EPOCH + Duration::from_millis(FIRST_STAMP + place * 4);
+            format!(", \"timestamp\": \"{}\"", humantime::format_rfc3339_millis(time))
+        } else {
+            String::new()
+        };
         let json = format!(
             "{{ \"{}\": \"{key}\", \"username\": \"user{made:06}\", \"department\": \"{department}\", \
-             \"active\": {}, \"balance\": {made}.50 }}",
+             \"active\": {}, \"balance\": {made}.50{stamp} }}",
             self.key_field,
             made % 3 != 0,
         );
@@ -113,7 +135,7 @@ impl Collection {
     pub fn insert(&mut self, row: Row) {
         match self.rows.binary_search_by(|other| other.key.cmp(&row.key)) {
             Ok(at) => {
-                if !self.filters.iter().all(|filter| filter.matches(&row)) {
+                if !self.filters.match_row(&row) {
                     self.disown(&row.key);
                 }
                 self.rows[at] = row;
@@ -145,11 +167,10 @@ impl Collection {
     }
 
     /// The rows that match, and are owed from now on if this is the first request.
-    pub(crate) fn matching(&mut self, filters: &[Filter]) -> Vec<&Row> {
-        let matches = |row: &&Row| filters.iter().all(|filter| filter.matches(row));
-        let rows: Vec<&Row> = self.rows.iter().filter(matches).collect();
+    pub(crate) fn matching(&mut self, filters: &Filters) -> Vec<&Row> {
+        let rows: Vec<&Row> = self.rows.iter().filter(|row| filters.match_row(row)).collect();
         if self.owed.is_none() {
-            self.filters = filters.to_vec();
+            self.filters = filters.clone();
             self.owed = Some(rows.iter().map(|row| row.key.clone()).collect());
         }
         rows

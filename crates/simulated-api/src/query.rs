@@ -2,6 +2,8 @@
 
 use percent_encoding::percent_decode_str;
 
+use serde_json::Value;
+
 use crate::collection::Row;
 
 /// The pairs of a query, decoded.
@@ -13,6 +15,11 @@ pub(crate) fn pairs(query: &str) -> impl Iterator<Item = (String, String)> {
         };
         (decode(name), decode(value))
     })
+}
+
+/// A value as it is compared: a text without quotes, anything else as JSON.
+pub(crate) fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// One condition on a field of the row.
@@ -46,14 +53,24 @@ impl Filter {
         })
     }
 
+    /// `{"department": "IT"}` or `{"created": {"$gt": "…"}}` (JumpCloud's search).
+    pub(crate) fn object(json: &Value) -> Option<Self> {
+        let (field, value) = json.as_object()?.iter().next()?;
+        let (operator, value) = match value.as_object().and_then(|inner| inner.iter().next()) {
+            Some((operator, value)) => (operator.trim_start_matches('$'), value),
+            None => ("eq", value),
+        };
+        Some(Self { field: field.clone(), operator: operator.to_owned(), value: plain(value) })
+    }
+
+    /// A field that is at least, or at most, this.
+    pub(crate) fn bound(field: &str, operator: &str, value: &str) -> Self {
+        let [field, operator, value] = [field, operator, value].map(str::to_owned);
+        Self { field, operator, value }
+    }
+
     pub(crate) fn matches(&self, row: &Row) -> bool {
-        let Ok(json) = serde_json::from_str::<serde_json::Value>(row.json()) else {
-            return false;
-        };
-        let text = match &json[&self.field] {
-            serde_json::Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
+        let text = row.field(&self.field);
         let order = text.as_str().cmp(&self.value);
         match self.operator.as_str() {
             "eq" => order.is_eq(),
@@ -64,6 +81,22 @@ impl Filter {
             "lte" | "le" => order.is_le(),
             _ => false,
         }
+    }
+}
+
+/// The conditions of a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Filters {
+    /// A row matches all of these,
+    pub(crate) all: Vec<Filter>,
+    /// and one of these, if there are any.
+    pub(crate) any: Vec<Filter>,
+}
+
+impl Filters {
+    pub(crate) fn match_row(&self, row: &Row) -> bool {
+        self.all.iter().all(|filter| filter.matches(row))
+            && (self.any.is_empty() || self.any.iter().any(|filter| filter.matches(row)))
     }
 }
 

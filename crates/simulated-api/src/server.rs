@@ -74,9 +74,12 @@ async fn serve_connection(api: SimulatedApi, stream: TcpStream) {
     let reset = Arc::new(AtomicBool::new(false));
     let connection = Connection { stream, reset: Arc::clone(&reset) };
     let service = service_fn(move |request: Request<Incoming>| {
-        let reply = api.reply(&request, &reset);
+        let (api, reset) = (api.clone(), Arc::clone(&reset));
+        let (head, body) = request.into_parts();
+        let request = Request::from_parts(head, ());
         async move {
-            match reply {
+            let body = crate::api::read(body).await.map_err(io::Error::other)?;
+            match api.reply(&request, &body, &reset) {
                 Reply::Answer(response) => Ok(response),
                 Reply::Hang => std::future::pending().await,
                 Reply::Reset => Err(io::Error::from(io::ErrorKind::ConnectionReset)),

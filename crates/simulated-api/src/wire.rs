@@ -1,38 +1,36 @@
 //! The wire formats: what a request means and how a page or an error is written.
 
-use http::{HeaderMap, Uri};
+mod list;
+
+use http::{HeaderMap, Method};
+use serde_json::json;
 
 use crate::collection::Row;
-use crate::query::{Filter, pairs};
+
+pub(crate) use list::{List, Position, Told};
 
 /// An API whose wire format is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Api {
+    /// JumpCloud's Directory Insights: POST, a bare array, `search_after`, three headers.
+    DirectoryInsights,
     /// IXON's APIv2 lists: cursor, `page-size`, `page-after`, `moreAfter`.
     Ixon,
+    /// JumpCloud's v1 search: POST, offset, `{"totalCount", "results"}`.
+    JumpCloudSearch,
     /// JumpCloud's v1 lists: offset, `{"totalCount", "results"}`.
     JumpCloudV1,
     /// JumpCloud's v2 lists: offset, a bare array, `x-total-count`.
     JumpCloudV2,
-}
-
-/// Where a page begins.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Position {
-    /// Behind the row with this key.
-    After(String),
-    /// At this rank.
-    Skip(usize),
-}
-
-/// A list request, understood.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct List {
-    pub(crate) position: Position,
-    pub(crate) limit: usize,
-    pub(crate) reverse: bool,
-    pub(crate) filters: Vec<Filter>,
+    /// JumpCloud's v2 lists that say where the next page is: `Link`.
+    JumpCloudV2Link,
+    /// A bare array and `Link`, by page number, as GitHub.
+    Link,
+    /// Operations1's lists: `pageIndex`, `pageSize`, `{"totalItemCount", "items"}`.
+    Operations1,
+    /// AIP-158: `pageToken`, `pageSize`, `nextPageToken`; errors as google.rpc.Status.
+    PageToken,
 }
 
 /// A page's headers and its body.
@@ -47,8 +45,16 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    fn bad_request(message: String) -> Self {
-        Self { status: 400, message, field: None }
+    pub(crate) fn new(status: u16, message: impl Into<String>) -> Self {
+        Self { status, message: message.into(), field: None }
+    }
+
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(400, message)
+    }
+
+    pub(crate) fn about(self, field: &'static str) -> Self {
+        Self { field: Some(field), ..self }
     }
 }
 
@@ -57,9 +63,15 @@ impl Api {
     #[must_use]
     pub const fn path(self) -> &'static str {
         match self {
+            Self::DirectoryInsights => "/insights/directory/v1/events",
             Self::Ixon => "/api/agents",
+            Self::JumpCloudSearch => "/api/search/systemusers",
             Self::JumpCloudV1 => "/api/systemusers",
             Self::JumpCloudV2 => "/api/v2/usergroups",
+            Self::JumpCloudV2Link => "/api/v2/systemgroups",
+            Self::Link => "/repos/demo/demo/issues",
+            Self::Operations1 => "/tenants/demo/orders",
+            Self::PageToken => "/v1/users",
         }
     }
 
@@ -68,121 +80,145 @@ impl Api {
     pub const fn key_field(self) -> &'static str {
         match self {
             Self::Ixon => "publicId",
-            Self::JumpCloudV1 => "_id",
-            Self::JumpCloudV2 => "id",
+            Self::JumpCloudSearch | Self::JumpCloudV1 => "_id",
+            Self::PageToken => "name",
+            _ => "id",
         }
     }
 
-    /// The largest page: the documented 100 of JumpCloud, our choice for IXON.
+    /// The largest page: the documented one, our choice for IXON and for page tokens.
     pub(crate) const fn ceiling(self) -> usize {
         match self {
+            Self::DirectoryInsights => 10_000,
             Self::Ixon => 4000,
-            Self::JumpCloudV1 | Self::JumpCloudV2 => 100,
+            Self::JumpCloudSearch | Self::PageToken => 1000,
+            Self::JumpCloudV1 | Self::JumpCloudV2 | Self::JumpCloudV2Link | Self::Link => 100,
+            Self::Operations1 => 200,
         }
+    }
+
+    /// Whether rows have a time.
+    pub(crate) const fn is_stamped(self) -> bool {
+        matches!(self, Self::DirectoryInsights)
+    }
+
+    pub(crate) const fn method(self) -> Method {
+        match self {
+            Self::DirectoryInsights | Self::JumpCloudSearch => Method::POST,
+            _ => Method::GET,
+        }
+    }
+
+    /// Whether the credential is an `x-api-key`; a bearer otherwise.
+    const fn has_api_key(self) -> bool {
+        matches!(
+            self,
+            Self::DirectoryInsights
+                | Self::JumpCloudSearch
+                | Self::JumpCloudV1
+                | Self::JumpCloudV2
+                | Self::JumpCloudV2Link
+        )
     }
 
     pub(crate) fn is_authorized(self, headers: &HeaderMap, key: &str) -> bool {
-        match self {
-            Self::Ixon => {
-                headers.get("authorization").is_some_and(|value| *value == format!("Bearer {key}"))
-            }
-            Self::JumpCloudV1 | Self::JumpCloudV2 => {
-                headers.get("x-api-key").is_some_and(|value| value == key)
-            }
+        if self.has_api_key() {
+            return headers.get("x-api-key").is_some_and(|value| value == key);
         }
+        headers.get("authorization").is_some_and(|value| *value == format!("Bearer {key}"))
     }
 
     pub(crate) fn unauthorized(self) -> Refusal {
         match self {
-            Self::Ixon => Refusal {
-                status: 401,
-                message: "Invalid value".into(),
-                field: Some("Authorization"),
-            },
-            Self::JumpCloudV1 | Self::JumpCloudV2 => {
-                Refusal { status: 401, message: "Unauthorized".into(), field: None }
-            }
+            Self::Ixon => Refusal::new(401, "Invalid value").about("Authorization"),
+            _ => Refusal::new(401, "Unauthorized"),
         }
-    }
-
-    /// What the request asks for.
-    pub(crate) fn list(self, uri: &Uri, headers: &HeaderMap) -> Result<List, Refusal> {
-        if self == Self::Ixon && !headers.contains_key("api-version") {
-            let message = "Required header".into();
-            return Err(Refusal { status: 400, message, field: Some("Api-Version") });
-        }
-        let mut list = List {
-            position: Position::Skip(0),
-            limit: if self == Self::Ixon { 20 } else { 10 },
-            reverse: false,
-            filters: Vec::new(),
-        };
-        for (name, value) in pairs(uri.query().unwrap_or_default()) {
-            let number = || {
-                let message = format!("Bad Request: request parameter \"{name}\" is not a number");
-                value.parse().map_err(|_| Refusal::bad_request(message))
-            };
-            let filter = |parsed: Option<Filter>| {
-                let message = format!("Bad Request: filter \"{value}\" is not understood");
-                parsed.ok_or_else(|| Refusal::bad_request(message))
-            };
-            match (self, name.as_str()) {
-                (Self::Ixon, "page-size") | (Self::JumpCloudV1 | Self::JumpCloudV2, "limit") => {
-                    list.limit = number()?;
-                }
-                (Self::Ixon, "page-after") => list.position = Position::After(value),
-                (Self::Ixon, "filters") => list.filters.push(filter(Filter::function(&value))?),
-                (Self::JumpCloudV1 | Self::JumpCloudV2, "skip") => {
-                    list.position = Position::Skip(number()?);
-                }
-                (Self::JumpCloudV1 | Self::JumpCloudV2, "sort") => {
-                    let field = value.strip_prefix('-').unwrap_or(&value);
-                    if field != "_id" && field != "id" {
-                        let message = format!("Bad Request: cannot sort by \"{field}\"");
-                        return Err(Refusal::bad_request(message));
-                    }
-                    list.reverse = value.starts_with('-');
-                }
-                (Self::JumpCloudV1 | Self::JumpCloudV2, name) if name.starts_with("filter") => {
-                    list.filters.push(filter(Filter::colons(&value))?);
-                }
-                _ => {}
-            }
-        }
-        Ok(list)
     }
 
     /// A page: its headers and its body.
-    pub(crate) fn page(self, rows: &[&Row], total: u64, next: Option<&str>) -> PageText {
-        let rows = rows.iter().map(|row| row.json()).collect::<Vec<_>>().join(",\n ");
+    pub(crate) fn page(self, rows: &[&Row], told: &Told<'_>) -> PageText {
+        let list = rows.iter().map(|row| row.json()).collect::<Vec<_>>().join(",\n ");
+        let (total, next) = (told.total, told.next);
         match self {
+            Self::DirectoryInsights => {
+                let mut headers = vec![
+                    ("x-result-count", rows.len().to_string()),
+                    ("x-limit", told.list.limit.to_string()),
+                ];
+                if let Some(last) = rows.last() {
+                    // The vendor writes a time and a key, both of the last row.
+                    headers.push(("x-search_after", json!([0, last.key()]).to_string()));
+                }
+                (headers, format!("[{list}]"))
+            }
             Self::Ixon => {
                 let next = next.map_or("null".to_owned(), |key| format!("\"{key}\""));
                 let body = format!(
-                    "{{\"type\":\"Agent\",\"data\":[{rows}],\"moreAfter\":{next},\"status\":\"success\"}}"
+                    "{{\"type\":\"Agent\",\"data\":[{list}],\"moreAfter\":{next},\"status\":\"success\"}}"
                 );
                 (Vec::new(), body)
             }
-            Self::JumpCloudV1 => {
-                (Vec::new(), format!("{{\"totalCount\": {total}, \"results\": [{rows}]}}"))
+            Self::JumpCloudV1 | Self::JumpCloudSearch => {
+                (Vec::new(), format!("{{\"totalCount\": {total}, \"results\": [{list}]}}"))
             }
-            Self::JumpCloudV2 => (vec![("x-total-count", total.to_string())], format!("[{rows}]")),
+            Self::JumpCloudV2 => (vec![("x-total-count", total.to_string())], format!("[{list}]")),
+            Self::JumpCloudV2Link | Self::Link => {
+                let mut headers = vec![("x-total-count", total.to_string())];
+                if self == Self::Link {
+                    headers.clear(); // GitHub tells none.
+                }
+                headers.extend(told.link().map(|link| ("link", link)));
+                (headers, format!("[{list}]"))
+            }
+            Self::Operations1 => {
+                let (index, size) = (told.list.page_index(), told.list.limit);
+                let body = format!(
+                    "{{\"totalItemCount\":{total},\"pageIndex\":{index},\"pageSize\":{size},\
+                     \"items\":[{list}]}}"
+                );
+                (Vec::new(), body)
+            }
+            Self::PageToken => {
+                // As JSON made from protocol buffers: an empty list is left out.
+                let list =
+                    if rows.is_empty() { String::new() } else { format!("\"users\":[{list}],") };
+                let token = next.unwrap_or_default();
+                (Vec::new(), format!("{{{list}\"nextPageToken\":\"{token}\"}}"))
+            }
         }
     }
 
     /// An error's body.
     pub(crate) fn error(self, refusal: &Refusal) -> String {
-        let message = serde_json::Value::from(refusal.message.as_str());
-        match (self, refusal.field) {
-            (Self::Ixon, Some(field)) => format!(
-                "{{\"type\":\"Error\",\"data\":[{{\"message\":{message},\"propertyName\":\"{field}\"}}],\
-                 \"moreAfter\":null,\"status\":\"error\"}}"
-            ),
-            (Self::Ixon, None) => format!(
-                "{{\"type\":\"Error\",\"data\":[{{\"message\":{message}}}],\
-                 \"moreAfter\":null,\"status\":\"error\"}}"
-            ),
-            (Self::JumpCloudV1 | Self::JumpCloudV2, _) => format!("{{\"message\": {message}}}"),
+        let message = &refusal.message;
+        match self {
+            Self::Ixon => {
+                let mut datum = json!({ "message": message });
+                if let Some(field) = refusal.field {
+                    datum["propertyName"] = field.into();
+                }
+                json!({ "type": "Error", "data": [datum], "moreAfter": null, "status": "error" })
+            }
+            Self::Operations1 => {
+                let code = if refusal.field == Some("Accept-Version") { "PG3" } else { "PG0" };
+                json!({ "message": message, "errorCode": code })
+            }
+            Self::PageToken => {
+                // The codes of google.rpc.Code.
+                let code = match refusal.status {
+                    400 => 3,
+                    401 => 16,
+                    403 => 7,
+                    404 => 5,
+                    429 => 8,
+                    503 => 14,
+                    504 => 4,
+                    _ => 13,
+                };
+                json!({ "code": code, "message": message, "details": [] })
+            }
+            _ => json!({ "message": message }),
         }
+        .to_string()
     }
 }

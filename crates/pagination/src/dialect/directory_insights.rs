@@ -28,6 +28,7 @@ pub const DIRECTORY_INSIGHTS: Dialect<DirectoryInsights> = Dialect::of(Spec {
     key: KeyField { paths: &["id"], is_required: false },
     sort_fields: &[],
     sort_separator: None,
+    lists: None,
     is_sortable: |_| true,
     has_reverse: true,
     fields: Some(("fields", "")),

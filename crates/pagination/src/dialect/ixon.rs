@@ -27,6 +27,7 @@ pub const IXON: Dialect<Ixon> = Dialect::of(Spec {
     key: KeyField { paths: &["publicId"], is_required: false },
     sort_fields: &[],
     sort_separator: None,
+    lists: None,
     is_sortable: |_| true,
     has_reverse: false,
     fields: Some(("fields", ",")),

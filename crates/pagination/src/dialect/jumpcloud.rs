@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::{Bound, Call, Carrier, Dialect, Method, Spec, message_of};
+use super::{Bound, Call, Carrier, Dialect, Lists, Method, Spec, message_of};
 use crate::filter::{Comparison, Field, Filter, plain};
 use crate::page::{Answer, KeyField, Next, NotAPage, Page};
 use crate::{KeyRef, Query, link};
@@ -42,6 +42,7 @@ pub(super) const V1: Spec = Spec {
     key: KeyField { paths: &["_id"], is_required: true },
     sort_fields: &["_id"],
     sort_separator: Some(' '),
+    lists: Some(&Lists { is_list: is_list_v1, pages_by: PAGES_BY, parameter: "sort" }),
     is_sortable: |path| !path.contains("/files/command/"),
     has_reverse: true,
     fields: Some(("fields", " ")),
@@ -72,6 +73,11 @@ const V2: Spec = Spec {
     ceiling: |path| if path.contains("/systeminsights/") { 10_000 } else { 100 },
     key: KeyField { paths: &["id"], is_required: true },
     sort_fields: &["_id", "id"],
+    lists: Some(&Lists {
+        is_list: |path| path.contains("/v2/"),
+        pages_by: PAGES_BY,
+        parameter: "sort",
+    }),
     sort_separator: Some(','),
     is_sortable: is_sortable_v2,
     fields: Some(("fields", ",")),
@@ -90,6 +96,27 @@ const V2_LINK: Spec = Spec {
     bound: None,
     ..V2
 };
+
+/// A first page may name its limit only, and must have the order of those that follow.
+const PAGES_BY: &[&str] = &["skip", "limit", "filter"];
+
+/// The v1 lists that take `sort`.
+fn is_list_v1(path: &str) -> bool {
+    let list = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    matches!(
+        list,
+        "application-templates"
+            | "applications"
+            | "commandresults"
+            | "commands"
+            | "organizations"
+            | "radiusservers"
+            | "systems"
+            | "systemusers"
+            | "users"
+    ) && !path.contains("/v2/")
+        && !path.contains("/search/")
+}
 
 /// The kinds of things that v2's graph joins: a list of these below one of these has no `sort`.
 const GRAPH: [&str; 13] = [

@@ -22,6 +22,7 @@ pub const JUMPCLOUD_SEARCH: Dialect<JumpCloudSearch> = Dialect::of(Spec {
     carrier: Carrier::Body,
     // The vendor's module asks for 1000, and for command results for 100 since 1000 failed there.
     ceiling: |path| if path.ends_with("/commandresults") { 100 } else { 1000 },
+    lists: None,
     is_sortable: |_| true,
     fields: Some(("fields", " ")),
     call,

@@ -16,6 +16,7 @@ pub const LINK: Dialect = Dialect::of(Spec {
     key: KeyField { paths: &["id"], is_required: false },
     sort_fields: &[],
     sort_separator: None,
+    lists: None,
     is_sortable: |_| true,
     has_reverse: false,
     fields: None,

@@ -2,7 +2,7 @@
 //!
 //! Source: the public API document: `pageIndex` from 0, `pageSize` up to 200, `orderBy=id`, `direction`.
 
-use super::{Call, Carrier, Dialect, Method, Place, Spec, message_of};
+use super::{Call, Carrier, Dialect, Lists, Method, Place, Spec, message_of};
 use crate::page::{Answer, KeyField, NotAPage, Page};
 use crate::{Order, Query};
 
@@ -22,6 +22,11 @@ pub const OPERATIONS1: Dialect<Operations1> = Dialect::of(Spec {
     sort_fields: &["id"],
     // One field only: any other order has no tie-breaker.
     sort_separator: None,
+    lists: Some(&Lists {
+        is_list: |_| true,
+        pages_by: &["pageIndex", "pageSize"],
+        parameter: "orderBy",
+    }),
     is_sortable: |_| true,
     has_reverse: true,
     fields: None,

@@ -18,6 +18,7 @@ pub const PAGE_TOKEN: Dialect = Dialect::of(Spec {
     key: KeyField { paths: &["name"], is_required: false },
     sort_fields: &[],
     sort_separator: None,
+    lists: None,
     is_sortable: |_| true,
     has_reverse: false,
     fields: None,

@@ -398,6 +398,7 @@ impl<R: Keyed> Anchored<R> {
         };
         let shrinks = self.size.cap(ceiling, self.windows[at].rows);
         if shrinks {
+            self.counted = self.counted.map(|most| most.min(ceiling));
             self.again(at, Shrinkable::new());
         }
         shrinks

@@ -53,10 +53,6 @@ impl PageSize {
         self
     }
 
-    pub(super) const fn ceiling(&self) -> u32 {
-        self.ceiling
-    }
-
     /// The API allows no more rows than this; whether that is less than was asked for.
     pub(super) fn cap(&mut self, ceiling: u32, asked: u32) -> bool {
         if ceiling == 0 || ceiling >= asked {

@@ -91,7 +91,9 @@ impl<R: Keyed> Anchored<R> {
             // The page is short: this may be the end, and the fence may be gone.
             self.want_fence();
         }
-        if count <= 1 + window.overlap {
+        // A full page that is counted shows what is behind its rank: rows were written before it.
+        let is_short = window.overlap == 0 || count < u64::from(window.rows);
+        if count <= 1 + window.overlap && is_short {
             // The window shows nothing behind its first row: larger, again, and then past it.
             self.barren.stalls += 1;
             let stalls = self.barren.stalls;

@@ -43,7 +43,7 @@ impl<R: Keyed> Anchored<R> {
         let largest = rows_for(self.size.current(), self.left, 2);
         if let (Some(ceiling), Some(window)) = (self.counted, self.windows.get_mut(at)) {
             if window.rows == 0 {
-                let rows = page_over(window.rank, largest, ceiling.min(self.size.ceiling()));
+                let rows = page_over(window.rank, largest, ceiling);
                 window.overlap = window.rank % u64::from(rows);
                 (window.rank, window.rows) = (window.rank - window.overlap, rows);
             }
