@@ -158,7 +158,8 @@ impl<R: Keyed> Scan<R> {
             Method::Cursor | Method::Link => Walk::Cursor(Box::new(Cursored::new(terms))),
         };
         let (fingerprint, left) = (query.fingerprint(), terms.limit);
-        Self { query, fingerprint, walk, report: Report::default(), left, here: None, end: None }
+        let end = (left == Some(0)).then_some(Outcome::LimitReached { more: None });
+        Self { query, fingerprint, walk, report: Report::default(), left, here: None, end }
     }
 
     /// A scan that goes on behind a checkpoint of the same query.
@@ -171,6 +172,9 @@ impl<R: Keyed> Scan<R> {
         let mut scan = Self::new(query);
         scan.report.rows = checkpoint.rows;
         scan.left = scan.left.map(|left| left.saturating_sub(checkpoint.rows));
+        if scan.left == Some(0) {
+            scan.end = Some(Outcome::LimitReached { more: None });
+        }
         let is_accepted = match checkpoint.place.clone() {
             Resume::End => {
                 scan.end = Some(Outcome::Complete);
@@ -187,10 +191,6 @@ impl<R: Keyed> Scan<R> {
 
     /// What the scan needs next.
     pub fn step(&mut self) -> Step<R> {
-        if self.end.is_none() && self.left == Some(0) {
-            // What the last page or total has told is all that is known.
-            self.end = Some(Outcome::LimitReached { more: None });
-        }
         if let Some(end) = &self.end {
             self.report.outcome = Some(end.clone());
             return Step::Done;

@@ -13,7 +13,7 @@ use crate::dialect::Method;
 use crate::page::{Next, Page};
 use crate::query::{At, Terms};
 use crate::report::{Doubt, Inconsistency, Outcome, Report};
-use crate::{Key, Keyed, link};
+use crate::{Key, KeyRef, Keyed, link};
 
 /// Pages in a row without a new row. Our choice: far more than any list that is filtered afterwards.
 const BARREN_PAGES: u32 = 1_000;
@@ -35,8 +35,8 @@ pub(super) struct Cursored<R> {
     recent: Recent,
     /// The rows of the first page that were taken before the checkpoint.
     taken: Vec<Option<Key>>,
-    /// The places in the lists so far, those before a checkpoint included.
-    seen: u64,
+    /// The last page and its rows, of a scan that ends there and is not complete: it ends so again when it goes on.
+    last: Option<(Option<Arc<str>>, Vec<Option<Key>>)>,
     barren: u32,
     end: Option<Outcome>,
 }
@@ -65,7 +65,7 @@ impl<R: Keyed> Cursored<R> {
             pages: Circle::default(),
             recent: Recent::default(),
             taken: Vec::new(),
-            seen: 0,
+            last: None,
             barren: 0,
             end: None,
         }
@@ -93,8 +93,17 @@ impl<R: Keyed> Cursored<R> {
                 return Resume::Circle { cursor: cursor.to_owned() };
             }
         }
-        let cursor = self.cursor.as_deref().map(str::to_owned);
-        Resume::Cursor { cursor, taken: self.taken.clone() }
+        match (&self.end, &self.last) {
+            (Some(Outcome::Complete), _) => Resume::End,
+            (_, Some((cursor, taken))) => Resume::Cursor {
+                cursor: cursor.as_deref().map(str::to_owned),
+                taken: taken.clone(),
+            },
+            _ => Resume::Cursor {
+                cursor: self.cursor.as_deref().map(str::to_owned),
+                taken: self.taken.clone(),
+            },
+        }
     }
 
     pub(super) const fn needs(&mut self, left: Option<u64>) {
@@ -113,7 +122,7 @@ impl<R: Keyed> Cursored<R> {
     pub(super) fn has_more(&self, report: &Report) -> Option<bool> {
         match &self.end {
             Some(Outcome::Complete) => Some(false),
-            _ => report.last_total().map(|total| total > self.seen),
+            _ => report.last_total().map(|total| total > seen(report)),
         }
     }
 
@@ -172,9 +181,9 @@ impl<R: Keyed> Cursored<R> {
         report.null_rows += page.null_rows;
         report.total(page.total);
         self.ahead.arrived();
-        self.seen = self.seen.saturating_add(page.places());
         let asked_by = self.cursor.take();
-        self.cursor = self.follow(page.next, asked_by.as_ref(), report);
+        let on_page = page.rows.len() as u64;
+        self.cursor = self.follow(page.next, asked_by.as_ref(), on_page, report);
         let next = self.cursor.clone();
 
         let mut to_skip = std::mem::take(&mut self.taken);
@@ -209,9 +218,13 @@ impl<R: Keyed> Cursored<R> {
         self.size.succeeded();
         let repeats =
             matches!(&self.end, Some(Outcome::Inconsistent { why }) if why.cursor().is_some());
+        let is_complete = self.end == Some(Outcome::Complete);
+        if self.end.is_some() && self.cursor.is_none() && !is_complete {
+            let keys = rows.iter().map(|row| row.key().map(KeyRef::to_key));
+            self.last = Some((asked_by.clone(), skipped.iter().cloned().chain(keys).collect()));
+        }
         let origin = Origin::Cursor { page: asked_by, next, repeats, taken: skipped };
-        let is_last = self.end == Some(Outcome::Complete);
-        Some(WalkStep::Rows { rows, origin, is_last })
+        Some(WalkStep::Rows { rows, origin, is_last: is_complete })
     }
 
     /// Where the next page is, or how the scan ends with this one, whose rows are good in any case.
@@ -219,6 +232,7 @@ impl<R: Keyed> Cursored<R> {
         &mut self,
         next: Next,
         asked_by: Option<&Arc<str>>,
+        on_page: u64,
         report: &Report,
     ) -> Option<Arc<str>> {
         let mut cursor = match next {
@@ -228,7 +242,7 @@ impl<R: Keyed> Cursored<R> {
                 return None;
             }
             Next::Unsaid => {
-                let (seen, total) = (self.seen, report.last_total());
+                let (seen, total) = (seen(report) + on_page, report.last_total());
                 self.end = Some(match total.filter(|total| *total > seen) {
                     Some(total) => Outcome::BestEffort { why: Doubt::CountDiffers { seen, total } },
                     None => Outcome::Complete,
@@ -312,6 +326,11 @@ impl<R: Keyed> Cursored<R> {
     fn asked(&mut self, id: u64) -> Option<&mut Window<R>> {
         self.window.as_mut().filter(|window| window.id == id)
     }
+}
+
+/// The places of all lists so far, those before a checkpoint included.
+const fn seen(report: &Report) -> u64 {
+    report.rows + report.null_rows + report.duplicates_dropped
 }
 
 /// The address of this path and query in an origin.

@@ -93,7 +93,7 @@ impl<R: Keyed> Rows<R> {
             Origin::Cursor { next: Some(next), repeats: true, .. } if all => {
                 Resume::Circle { cursor: next.to_string() }
             }
-            Origin::Cursor { next, .. } if all => {
+            Origin::Cursor { next: next @ Some(_), .. } if all => {
                 Resume::Cursor { cursor: next.as_deref().map(str::to_owned), taken: Vec::new() }
             }
             Origin::Cursor { page, taken, .. } => {

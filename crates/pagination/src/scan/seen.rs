@@ -21,6 +21,9 @@ const KEYS_OF_A_CHECKPOINT: usize = 200;
 /// Pages of one pass that showed the same rows as an earlier one. Our choice: an anchored scan asks three
 /// times for the page at its end.
 const REPEATED_PAGES: u32 = 8;
+/// How often the fence is read again because the scan does not meet it. Our choice: each honest time needs a
+/// write.
+const ROUNDS: u32 = 8;
 /// Steps back in a row. Doubling, 64 reach the beginning from anywhere.
 const STEPS_BACK: u32 = 64;
 /// Pages without any row, one behind the other, before the list counts as walked to its end.
@@ -50,6 +53,7 @@ pub(super) struct Seen<R> {
     /// The row that is the last in the order of the scan, and how often it was asked for.
     fence: Option<Key>,
     fences: u32,
+    rounds: u32,
     back: u64,
     steps_back: u32,
     barren: u32,
@@ -100,6 +104,7 @@ impl<R: Keyed> Seen<R> {
             repeated: 0,
             fence: None,
             fences: 0,
+            rounds: 0,
             back: 0,
             steps_back: 0,
             barren: 0,
@@ -190,8 +195,11 @@ impl<R: Keyed> Seen<R> {
     /// The fence is read when there are rows, and again when it was not met.
     fn wants_fence(&self) -> bool {
         // A row that moves to the end after it was read would look like the end.
-        let can_tell = self.anchor.is_some_and(|anchor| !anchor.is_mutable && anchor.has_reverse);
-        can_tell && ((self.fences == 0 && self.distinct > 0) || self.barren == 1)
+        self.has_fence() && ((self.fences == 0 && self.distinct > 0) || self.barren == 1)
+    }
+
+    fn has_fence(&self) -> bool {
+        self.anchor.is_some_and(|anchor| !anchor.is_mutable && anchor.has_reverse)
     }
 
     fn accept(&mut self, report: &mut Report) -> Option<WalkStep<R>> {
@@ -242,7 +250,7 @@ impl<R: Keyed> Seen<R> {
             self.barren(places, report);
             return None;
         }
-        (self.barren, self.empty) = (0, 0);
+        (self.barren, self.empty, self.rounds) = (0, 0, 0);
         self.size.succeeded();
         let known = std::mem::take(&mut self.newest);
         let keys = rows.iter().filter_map(|row| row.key().map(KeyRef::to_key));
@@ -292,7 +300,17 @@ impl<R: Keyed> Seen<R> {
         } else {
             self.empty >= EMPTY_PAGES && is_past
         };
-        if is_at_end && self.pass == 1 && self.second_pass {
+        if is_at_end && self.has_fence() && self.distinct > 0 && !self.has_met_fence() {
+            // The fence may be gone, or its row may be hidden.
+            self.barren = 0;
+            self.rounds += 1;
+            if let Some(fence) = self.fence.clone().filter(|_| self.rounds > ROUNDS) {
+                let why = Inconsistency::HiddenEnd { fence };
+                self.end = Some(Outcome::Inconsistent { why });
+            } else if self.rounds > ROUNDS {
+                self.finish(report);
+            }
+        } else if is_at_end && self.pass == 1 && self.second_pass {
             (self.pass, self.skip, self.barren, self.empty) = (2, 0, 0, 0);
             (self.pages, self.repeated) = (Circle::default(), 0);
         } else if is_at_end {

@@ -1,139 +1,19 @@
 //! The scan against a model of a collection that is written to between any two requests.
 
+mod limits;
+mod methods;
 mod misbehaving;
+mod model;
+mod seen;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::dialect::{IXON, JUMPCLOUD_V1};
-use crate::page::Next;
-use crate::{Key, KeyRef, Order, Outcome};
-
-/// Keys are far apart, so that there is always room between two of them.
-const APART: i128 = 1 << 40;
-
-/// What is written, by rank in the collection of the moment.
-#[derive(Clone, Copy, Debug)]
-enum Write {
-    Delete { rank: usize, burst: usize },
-    Insert { rank: usize, burst: usize },
-}
-
-/// A collection and the truth about it.
-struct Model {
-    rows: Vec<i128>,
-    owed: BTreeSet<i128>,
-}
-
-impl Model {
-    fn new(rows: i128) -> Self {
-        let rows: Vec<_> = (1..=rows).map(|row| row * APART).collect();
-        Self { owed: rows.iter().copied().collect(), rows }
-    }
-
-    fn write(&mut self, write: Write) {
-        match write {
-            Write::Delete { rank, burst } => {
-                let end = (rank + burst).min(self.rows.len());
-                for gone in self.rows.drain(rank.min(end)..end) {
-                    self.owed.remove(&gone);
-                }
-            }
-            Write::Insert { rank, burst } => {
-                let rank = rank.min(self.rows.len());
-                let before = rank.checked_sub(1).map(|before| self.rows[before]);
-                let after = self.rows.get(rank).copied();
-                let after = after.unwrap_or_else(|| before.unwrap_or(0) + APART);
-                let before = before.unwrap_or(after - APART);
-                let step = (after - before) / (burst as i128 + 1);
-                let fresh = (1..=burst as i128).map(|row| before + row * step);
-                self.rows.splice(rank..rank, fresh);
-            }
-        }
-    }
-
-    fn page(&self, place: &At, limit: usize) -> Page {
-        let (keys, next): (Vec<i128>, _) = match place {
-            At::Rank { skip, order, .. } => {
-                let skip = usize::try_from(*skip).unwrap();
-                let rows: Box<dyn Iterator<Item = &i128>> = match order {
-                    Order::Ascending => Box::new(self.rows.iter()),
-                    Order::Descending => Box::new(self.rows.iter().rev()),
-                };
-                (rows.skip(skip).take(limit).copied().collect(), Next::Unsaid)
-            }
-            At::Cursor(cursor) => {
-                let after =
-                    cursor.as_ref().map_or(i128::MIN, |cursor| cursor.trim().parse().unwrap());
-                let rows = self.rows.iter().filter(|row| **row > after).copied();
-                let keys: Vec<i128> = rows.take(limit).collect();
-                let next = match keys.last() {
-                    Some(last) if self.rows.last() > Some(last) => {
-                        Next::Cursor(last.to_string().into())
-                    }
-                    _ => Next::End,
-                };
-                (keys, next)
-            }
-        };
-        let row = |key| Row::with_key("{}", Key::Number(key));
-        let rows = keys.into_iter().map(row).collect();
-        Page::of(rows).with_total(self.rows.len() as u64).with_next(next)
-    }
-}
-
-fn numbers(rows: &Rows) -> Vec<i128> {
-    let number = |row: &Row| match row.key() {
-        Some(KeyRef::Number(number)) => number,
-        other => panic!("{other:?}"),
-    };
-    rows.rows().iter().map(number).collect()
-}
-
-/// What a scan delivered, and how it ended.
-struct Run {
-    delivered: Vec<i128>,
-    report: Report,
-}
-
-/// Scans the model to the end. `before` writes, told how many requests were made.
-fn scan(
-    query: Query,
-    model: &mut Model,
-    mut before: impl FnMut(&mut Model, usize),
-    newest_first: bool,
-) -> Run {
-    let mut scan = Scan::new(query);
-    let mut flights: Vec<Ask> = Vec::new();
-    let mut delivered = Vec::new();
-    let mut requests = 0;
-    loop {
-        match scan.step() {
-            Step::Ask(ask) => flights.push(ask),
-            Step::Rows(rows) => delivered.extend(numbers(&rows)),
-            Step::Wait => {
-                let at = if newest_first { flights.len() - 1 } else { 0 };
-                let ask = flights.remove(at);
-                before(model, requests);
-                requests += 1;
-                assert!(requests < 10_000, "the scan does not end");
-                scan.answer(ask.id(), model.page(&ask.at, ask.rows as usize));
-            }
-            Step::Done => {
-                return Run { delivered, report: scan.report().clone() };
-            }
-            Step::Failed { .. } => panic!("nothing has failed"),
-        }
-    }
-}
-
-/// The rows that are missing and the rows that came twice.
-fn wrong(model: &Model, delivered: &[i128]) -> (usize, usize) {
-    let once: BTreeSet<_> = delivered.iter().copied().collect();
-    (model.owed.difference(&once).count(), delivered.len() - once.len())
-}
+use crate::{KeyRef, Order, Outcome};
+use model::{APART, Model, Run, Write, numbers, scan, wrong};
 
 fn offset(page: u32, ahead: usize) -> Query {
     let query = Query::new(JUMPCLOUD_V1, "http://h/".parse().unwrap()).unwrap();
@@ -147,7 +27,8 @@ fn all_writes() -> Vec<Write> {
         .flat_map(|burst| {
             let deletes = (0..7).map(move |rank| Write::Delete { rank, burst });
             let inserts = (0..=7).map(move |rank| Write::Insert { rank, burst });
-            deletes.chain(inserts)
+            let back = std::iter::once(Write::Return { burst });
+            deletes.chain(inserts).chain(back)
         })
         .collect()
 }
@@ -268,8 +149,8 @@ fn plain_offset_and_the_barren_page_rule_lose_rows_in_the_same_model() {
         });
         (missed, repeated)
     };
-    assert_eq!(judge(plain_offset), (4_370, 5_045));
-    assert_eq!(judge(ends_at_a_barren_page), (3_837, 0));
+    assert_eq!(judge(plain_offset), (4_676, 5_468));
+    assert_eq!(judge(ends_at_a_barren_page), (4_145, 0));
 }
 
 #[test]

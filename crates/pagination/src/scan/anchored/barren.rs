@@ -103,9 +103,12 @@ impl<R: Keyed> Anchored<R> {
             }
             if stalls > REPEATS && (!self.fence.has_reverse || window.above.is_some()) {
                 self.end_unseen();
-            } else if stalls > REPEATS && self.windows.is_empty() {
+            } else if stalls > REPEATS && !self.windows.front().is_some_and(|next| next.bridges) {
+                // What was kept lies behind the gap as well: it is asked for again when its rank comes.
+                self.windows.clear();
                 // One row further first: the server may give no more than one at a time.
-                self.bridge(window.rank.saturating_add(count.max(1)), window.rows, report);
+                let looked_at = window.rank.saturating_add(window.overlap);
+                self.bridge(looked_at.saturating_add(count.max(1)), window.rows, report);
             }
         } else if self.windows.is_empty() {
             // Rows were written before the scan, and by the next request there will be as many more.
@@ -128,7 +131,7 @@ impl<R: Keyed> Anchored<R> {
 
     /// The next page begins here, past rows that the API counts and does not show.
     pub(super) fn bridge(&mut self, rank: u64, rows: u32, report: &Report) {
-        let known = report.last_total().unwrap_or(0).max(self.rank).max(report.rows);
+        let known = report.last_total().unwrap_or(0).max(self.barren.stalled_at).max(report.rows);
         let furthest = known.saturating_add(PAGES_BEYOND.saturating_mul(u64::from(rows)));
         if rank <= furthest {
             (self.rank, self.bridging) = (rank, true);

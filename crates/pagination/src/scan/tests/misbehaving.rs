@@ -1,6 +1,7 @@
 //! The scan against APIs that ignore what they are asked, go round in circles, or hide rows.
 
 use super::*;
+use crate::page::Next;
 use crate::{Doubt, Inconsistency};
 
 /// Answers by a function of the place and the limit instead of a model.

@@ -1,0 +1,368 @@
+//! Every way to find the next page, against every placement of writes.
+
+use super::model::Filter;
+use super::*;
+use crate::Doubt;
+use crate::dialect::{Dialect, Method, OPERATIONS1};
+use crate::filter::Comparison;
+use serde_json::{Value, json};
+
+fn bound(key: &str, comparison: Comparison, bound: KeyRef<'_>) -> Value {
+    json!([key, format!("{comparison:?}"), bound.to_json()])
+}
+
+/// An API whose documents promise the filter for keys.
+const DECLARED: Dialect = Dialect::new("declared", Method::Offset)
+    .key(&["id"])
+    .sorted_by(&["id"])
+    .bounded_by(bound, true);
+
+fn uri() -> http::Uri {
+    "http://h/".parse().unwrap()
+}
+
+/// The ways to find the next page that promise every owed row.
+fn ways(page: u32) -> Vec<(&'static str, Query)> {
+    let sized = |query: Query| query.page_size(page).unwrap();
+    let counted = Query::new(OPERATIONS1, uri()).unwrap().untyped();
+    let probed = Query::new(JUMPCLOUD_V1, uri()).unwrap().keyset().unwrap().untyped();
+    let newest = Query::new(JUMPCLOUD_V1, uri()).unwrap().sort("-_id").unwrap();
+    let newest = newest.keyset().unwrap().untyped();
+    vec![
+        ("anchored", offset(page, 0)),
+        ("stitched", offset(page, 3)),
+        ("keyset, declared", sized(Query::new(DECLARED, uri()).unwrap())),
+        ("keyset, probed", sized(probed)),
+        ("keyset, newest first", sized(newest)),
+        ("counted", sized(counted.clone())),
+        ("counted and stitched", sized(counted.prefetch(2))),
+    ]
+}
+
+#[test]
+fn no_placement_of_two_writes_hides_or_repeats_an_owed_row_in_any_way() {
+    for page in [2, 3] {
+        for (way, query) in ways(page).into_iter().skip(2) {
+            let gaps = if way.starts_with("counted and") { 6 } else { GAPS };
+            every_placement(gaps, |writes| {
+                let (missing, twice, run) = scan_seven(query.clone(), writes, false);
+                assert_eq!((missing, twice), (0, 0), "{way}, pages of {page}: {writes:?}");
+                assert_eq!(run.report.outcome(), Some(&Outcome::Complete), "{way}: {writes:?}");
+            });
+        }
+    }
+}
+
+#[test]
+fn a_keyset_scan_asks_no_page_twice_and_needs_one_probe() {
+    for (way, query) in ways(10).into_iter().skip(2).take(3) {
+        let mut asked = Vec::new();
+        let mut scan = Scan::new(query);
+        let model = Model::new(35);
+        loop {
+            match scan.step() {
+                Step::Ask(ask) => {
+                    scan.answer(ask.id(), model.page(&ask.at, ask.rows as usize));
+                    asked.push(ask);
+                }
+                Step::Done => break,
+                _ => {}
+            }
+        }
+        let is_probed = way != "keyset, declared";
+        // The first page, the fence, and three more pages behind a key.
+        assert_eq!(asked.len(), 5 + usize::from(is_probed), "{way}");
+        let by_key = asked.iter().filter(|ask| matches!(ask.at, At::Rank { above: Some(_), .. }));
+        assert_eq!(by_key.count(), 3 + usize::from(is_probed), "{way}");
+    }
+}
+
+#[test]
+fn a_filter_that_is_ignored_or_not_cast_is_found_by_the_probe_and_done_without() {
+    for filter in [Filter::Ignored, Filter::NotCast] {
+        let (_, query) = ways(10).remove(3);
+        let mut model = Model::new(95);
+        model.filter = filter;
+        let run = scan(query, &mut model, |_, _| (), false);
+        assert_eq!(wrong(&model, &run.delivered), (0, 0));
+        assert_eq!(run.report.outcome(), Some(&Outcome::Complete), "{filter:?}");
+    }
+}
+
+#[test]
+fn a_promised_filter_that_is_ignored_or_not_cast_is_inconsistent_on_the_second_page() {
+    for filter in [Filter::Ignored, Filter::NotCast] {
+        let (_, query) = ways(10).remove(2);
+        let mut model = Model::new(95);
+        model.filter = filter;
+        let mut requests = 0;
+        let run = scan(query, &mut model, |_, _| requests += 1, false);
+        let why = match run.report.outcome() {
+            Some(Outcome::Inconsistent { why }) => why.to_string(),
+            other => panic!("{other:?}"),
+        };
+        let key = if filter == Filter::Ignored { 1 } else { 95 } * APART;
+        let expected = match filter {
+            Filter::Ignored => format!("row `{key}` is there although the filter excludes it"),
+            _ => format!("row `{key}` is there in reverse order but never in the scan's"),
+        };
+        assert_eq!((why, run.delivered.len()), (expected, 10));
+        assert!(requests <= 12, "{requests}");
+    }
+}
+
+/// Sixty rows, and before every request a write with a chance of three in ten: 4,000 scans for each kind of
+/// writes.
+#[test]
+fn four_thousand_random_scans_of_each_kind_miss_and_repeat_nothing() {
+    for kind in KINDS {
+        for (at, way) in ways(2).into_iter().map(|(way, _)| way).enumerate() {
+            let mut wrongs = 0;
+            for seed in 0..4_000 {
+                let mut random = Random::of(seed);
+                let page = 4 + random.below(7) as u32;
+                let (_, query) = ways(page).swap_remove(at);
+                let mut model = Model::new(60);
+                let run = scan(
+                    query,
+                    &mut model,
+                    |model, at| kind.write(model, at, &mut random),
+                    seed % 2 == 0,
+                );
+                let is_complete = run.report.outcome() == Some(&Outcome::Complete);
+                wrongs += usize::from(wrong(&model, &run.delivered) != (0, 0) || !is_complete);
+            }
+            assert_eq!(wrongs, 0, "{way}, {kind:?}");
+        }
+    }
+}
+
+/// The control: the same writes, and the textbook loop.
+#[test]
+fn the_same_random_writes_break_plain_offset() {
+    let share = |kind: Kind| {
+        let (mut missed, mut repeated) = (0, 0);
+        for seed in 0..4_000 {
+            let mut random = Random::of(seed);
+            let page = 4 + random.below(7);
+            let mut model = Model::new(60);
+            let (mut delivered, mut request): (Vec<i128>, _) = (Vec::new(), 0);
+            loop {
+                kind.write(&mut model, request, &mut random);
+                request += 1;
+                let rows: Vec<i128> =
+                    model.rows.iter().skip(delivered.len()).take(page).copied().collect();
+                delivered.extend(&rows);
+                if rows.len() < page {
+                    break;
+                }
+            }
+            let (missing, twice) = wrong(&model, &delivered);
+            missed += usize::from(missing > 0);
+            repeated += usize::from(twice > 0);
+        }
+        (missed, repeated)
+    };
+    // Of 4,000 scans: those that missed a row, and those that delivered one twice.
+    let found = KINDS.map(share);
+    assert_eq!(found, [(2_959, 0), (1_894, 0), (1_917, 1_020), (1_126, 1_523)]);
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Deletes,
+    DeletesAndTail,
+    Flips,
+    All,
+}
+
+const KINDS: [Kind; 4] = [Kind::Deletes, Kind::DeletesAndTail, Kind::Flips, Kind::All];
+
+impl Kind {
+    fn write(self, model: &mut Model, request: usize, random: &mut Random) {
+        if request == 0 || random.below(10) >= 3 {
+            return;
+        }
+        let burst = 1 + random.below(3);
+        let rank = random.below(model.rows.len() + 1);
+        let delete = Write::Delete { rank, burst };
+        let tail = Write::Insert { rank: model.rows.len(), burst };
+        let back = Write::Return { burst };
+        let choice = random.below(4);
+        model.write(match (self, choice) {
+            (Self::Deletes, _) => delete,
+            (Self::DeletesAndTail, 0 | 1) => delete,
+            (Self::DeletesAndTail, _) => tail,
+            (Self::Flips, 0 | 1) => delete,
+            (Self::Flips, _) => back,
+            (Self::All, 0) => delete,
+            (Self::All, 1) => tail,
+            (Self::All, 2) => back,
+            (Self::All, _) => Write::Insert { rank, burst },
+        });
+    }
+}
+
+/// A sequence that is the same on every machine.
+struct Random(u64);
+
+impl Random {
+    fn of(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x1234_5678_9abc_def0)
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((self.0 >> 33) % end.max(1) as u64) as usize
+    }
+}
+
+/// Rows that are counted and not shown, in runs up to the whole collection, with a write in every gap.
+#[test]
+fn hidden_rows_cost_no_row_that_is_shown_and_are_never_complete_if_one_is_missing() {
+    for page in [2, 3] {
+        for (way, query) in ways(page) {
+            let keyset = way.starts_with("keyset");
+            for (from, length) in (0..7).flat_map(|from| (1..=7 - from).map(move |l| (from, l))) {
+                let check = |writes: &[(usize, Write)]| {
+                    let mut model = Model::new(7);
+                    model.hidden = (from..from + length).map(|row| (row + 1) * APART).collect();
+                    let hidden = model.hidden.clone();
+                    model.owed.retain(|row| !hidden.contains(row));
+                    let apply = |model: &mut Model, request| {
+                        for (_, write) in writes.iter().filter(|(gap, _)| *gap == request) {
+                            model.write(*write);
+                        }
+                    };
+                    let run = scan(query.clone(), &mut model, apply, false);
+                    let (missing, twice) = wrong(&model, &run.delivered);
+                    let case =
+                        format!("{way}, pages of {page}, {length} hidden from {from}: {writes:?}");
+                    assert_eq!(twice, 0, "{case}");
+                    let is_complete = run.report.outcome() == Some(&Outcome::Complete);
+                    assert!(missing == 0 || !is_complete, "{case}: {}", run.report);
+                    // Without writes they are walked past; behind a key there is no rank to look at.
+                    let is_quiet = writes.is_empty() && !keyset;
+                    assert!(missing == 0 || !is_quiet, "{case}: {}", run.report);
+                };
+                check(&[]);
+                for gap in 1..=GAPS {
+                    for write in all_writes() {
+                        check(&[(gap, write)]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_request_of_every_way_killed_once_loses_nothing() {
+    for (way, query) in ways(10) {
+        let mut fails = 0;
+        loop {
+            let model = Model::new(95);
+            let mut scan = Scan::new(query.clone());
+            let mut flights = VecDeque::new();
+            let (mut delivered, mut requests, mut failed) = (Vec::new(), 0, 0);
+            loop {
+                match scan.step() {
+                    Step::Ask(ask) => flights.push_back(ask),
+                    Step::Rows(rows) => delivered.extend(numbers(&rows)),
+                    Step::Wait => {
+                        let ask: Ask = flights.pop_front().unwrap();
+                        if requests == fails {
+                            scan.failed(ask.id());
+                        } else {
+                            scan.answer(ask.id(), model.page(&ask.at, ask.rows as usize));
+                        }
+                        requests += 1;
+                    }
+                    Step::Failed { .. } => {
+                        failed += 1;
+                        let at = Some(Outcome::Failed { at: delivered.len() as u64 });
+                        assert_eq!(scan.report().outcome(), at.as_ref(), "{way}");
+                        scan.retry_failed();
+                        assert_eq!(scan.report().outcome(), None);
+                    }
+                    Step::Done => break,
+                }
+            }
+            assert_eq!(wrong(&model, &delivered), (0, 0), "{way}: request {fails} failed");
+            assert_eq!(scan.report().outcome(), Some(&Outcome::Complete));
+            if failed == 0 {
+                break;
+            }
+            fails += 1;
+        }
+        assert!(fails >= 11, "{way}: {fails} requests");
+    }
+}
+
+#[test]
+fn a_kill_behind_any_row_resumes_with_the_next_in_every_way() {
+    for (way, query) in ways(3) {
+        for kill in 0..20 {
+            let mut model = Model::new(20);
+            let (mut delivered, mut here) = (Vec::new(), None);
+            let mut first = Scan::new(query.clone());
+            while delivered.len() <= kill {
+                match first.step() {
+                    Step::Ask(ask) => {
+                        first.answer(ask.id(), model.page(&ask.at, ask.rows as usize));
+                    }
+                    Step::Rows(rows) => {
+                        let take = (kill + 1 - delivered.len()).min(rows.rows().len());
+                        delivered.extend(&numbers(&rows)[..take]);
+                        here = Some(rows.checkpoint_after(take));
+                    }
+                    other => panic!("{way}: {other:?}"),
+                }
+            }
+            model.write(Write::Delete { rank: kill / 2, burst: 1 });
+            let mut second = Scan::resume(query.clone(), here.unwrap()).unwrap();
+            loop {
+                match second.step() {
+                    Step::Ask(ask) => {
+                        second.answer(ask.id(), model.page(&ask.at, ask.rows as usize));
+                    }
+                    Step::Rows(rows) => delivered.extend(numbers(&rows)),
+                    Step::Done => break,
+                    other => panic!("{way}: {other:?}"),
+                }
+            }
+            assert_eq!(wrong(&model, &delivered), (0, 0), "{way}: killed behind row {kill}");
+        }
+    }
+}
+
+/// An API that answers no reverse order: the total of one answer proves the end, or nothing does.
+#[test]
+fn without_a_reverse_order_the_end_is_proved_by_a_total_or_only_probed() {
+    const ONE_WAY: Dialect =
+        Dialect::new("one way", Method::Offset).key(&["id"]).sorted_by(&["id"]).without_reverse();
+    let query = || Query::new(ONE_WAY, uri()).unwrap().page_size(3).unwrap();
+    every_placement(6, |writes| {
+        let (missing, twice, run) = scan_seven(query(), writes, false);
+        assert_eq!((missing, twice), (0, 0), "{writes:?}");
+        assert_eq!(run.report.outcome(), Some(&Outcome::Complete), "{writes:?}");
+    });
+    let mut scan = Scan::new(query());
+    let model = Model::new(7);
+    let mut delivered = Vec::new();
+    loop {
+        match scan.step() {
+            Step::Ask(ask) => {
+                let page = model.page(&ask.at, ask.rows as usize).with_total(None);
+                scan.answer(ask.id(), page);
+            }
+            Step::Rows(rows) => delivered.extend(numbers(&rows)),
+            Step::Done => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(wrong(&model, &delivered), (0, 0));
+    let probed = Outcome::BestEffort { why: Doubt::ProbedEnd };
+    assert_eq!(scan.report().outcome(), Some(&probed));
+}

@@ -1,0 +1,193 @@
+//! A collection that is written to between any two requests, and the truth about it.
+
+use std::collections::BTreeSet;
+
+use super::super::*;
+use crate::page::Next;
+use crate::{Key, KeyRef, Order};
+
+/// Keys are far apart, so that there is always room between two of them.
+pub(super) const APART: i128 = 1 << 40;
+
+/// What is written, by rank in the collection of the moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Write {
+    Delete {
+        rank: usize,
+        burst: usize,
+    },
+    Insert {
+        rank: usize,
+        burst: usize,
+    },
+    /// Rows that have left come back with their old keys, as when a filter matches again.
+    Return {
+        burst: usize,
+    },
+}
+
+/// A collection and the truth about it.
+pub(super) struct Model {
+    pub(super) rows: Vec<i128>,
+    pub(super) owed: BTreeSet<i128>,
+    left: Vec<i128>,
+    /// Whether the API sorts by another field than the key.
+    pub(super) by_field: bool,
+    /// Rows that are counted and not shown.
+    pub(super) hidden: BTreeSet<i128>,
+    /// Whether the filter for keys is ignored, or reads its bound as another type.
+    pub(super) filter: Filter,
+}
+
+/// What an API makes of a filter for keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Filter {
+    Ignored,
+    NotCast,
+    Works,
+}
+
+/// The field that rows are sorted by where it is not the key: any fixed shuffle.
+pub(super) const fn field(key: i128) -> i128 {
+    (key / APART).wrapping_mul(0x9e37_79b9) % 1_009
+}
+
+impl Model {
+    pub(super) fn new(rows: i128) -> Self {
+        let rows: Vec<_> = (1..=rows).map(|row| row * APART).collect();
+        Self {
+            owed: rows.iter().copied().collect(),
+            rows,
+            left: Vec::new(),
+            by_field: false,
+            hidden: BTreeSet::new(),
+            filter: Filter::Works,
+        }
+    }
+
+    pub(super) fn write(&mut self, write: Write) {
+        match write {
+            Write::Delete { rank, burst } => {
+                let end = (rank + burst).min(self.rows.len());
+                for gone in self.rows.drain(rank.min(end)..end) {
+                    self.owed.remove(&gone);
+                    self.left.push(gone);
+                }
+            }
+            Write::Insert { rank, burst } => {
+                let rank = rank.min(self.rows.len());
+                let before = rank.checked_sub(1).map(|before| self.rows[before]);
+                let after = self.rows.get(rank).copied();
+                let after = after.unwrap_or_else(|| before.unwrap_or(0) + APART);
+                let before = before.unwrap_or(after - APART);
+                let step = (after - before) / (burst as i128 + 1);
+                let fresh = (1..=burst as i128).map(|row| before + row * step);
+                self.rows.splice(rank..rank, fresh);
+            }
+            Write::Return { burst } => {
+                let back = self.left.len().saturating_sub(burst);
+                self.rows.extend(self.left.drain(back..));
+                self.rows.sort_unstable();
+                self.rows.dedup();
+            }
+        }
+    }
+
+    pub(super) fn page(&self, place: &At, limit: usize) -> Page {
+        let (keys, next): (Vec<i128>, _) = match place {
+            At::Rank { skip, order, above } => {
+                let skip = usize::try_from(*skip).unwrap();
+                let above = above.as_ref().map(|above| match above {
+                    Key::Number(above) => *above,
+                    other => panic!("{other:?}"),
+                });
+                let mut rows: Vec<i128> = match (above, self.filter) {
+                    (None, _) | (_, Filter::Ignored) => self.rows.clone(),
+                    (_, Filter::NotCast) => Vec::new(),
+                    (Some(above), Filter::Works) => {
+                        let follows = |row: &&i128| match order {
+                            Order::Ascending => **row > above,
+                            Order::Descending => **row < above,
+                        };
+                        self.rows.iter().filter(follows).copied().collect()
+                    }
+                };
+                if self.by_field {
+                    rows.sort_by_key(|key| (field(*key), *key));
+                }
+                if *order == Order::Descending {
+                    rows.reverse();
+                }
+                let page = rows.into_iter().skip(skip).take(limit);
+                (page.filter(|row| !self.hidden.contains(row)).collect(), Next::Unsaid)
+            }
+            At::Cursor(cursor) => {
+                let after =
+                    cursor.as_ref().map_or(i128::MIN, |cursor| cursor.trim().parse().unwrap());
+                let rows = self.rows.iter().filter(|row| **row > after).copied();
+                let keys: Vec<i128> = rows.take(limit).collect();
+                let next = match keys.last() {
+                    Some(last) if self.rows.last() > Some(last) => {
+                        Next::Cursor(last.to_string().into())
+                    }
+                    _ => Next::End,
+                };
+                (keys, next)
+            }
+        };
+        let row = |key| Row::with_key("{}", Key::Number(key));
+        let rows = keys.into_iter().map(row).collect();
+        Page::of(rows).with_total(self.rows.len() as u64).with_next(next)
+    }
+}
+
+pub(super) fn numbers(rows: &Rows) -> Vec<i128> {
+    let number = |row: &Row| match row.key() {
+        Some(KeyRef::Number(number)) => number,
+        other => panic!("{other:?}"),
+    };
+    rows.rows().iter().map(number).collect()
+}
+
+/// What a scan delivered, and how it ended.
+pub(super) struct Run {
+    pub(super) delivered: Vec<i128>,
+    pub(super) report: Report,
+}
+
+/// Scans the model to the end. `before` writes, told how many requests were made.
+pub(super) fn scan(
+    query: Query,
+    model: &mut Model,
+    mut before: impl FnMut(&mut Model, usize),
+    newest_first: bool,
+) -> Run {
+    let mut scan = Scan::new(query);
+    let mut flights: Vec<Ask> = Vec::new();
+    let mut delivered = Vec::new();
+    let mut requests = 0;
+    loop {
+        match scan.step() {
+            Step::Ask(ask) => flights.push(ask),
+            Step::Rows(rows) => delivered.extend(numbers(&rows)),
+            Step::Wait => {
+                let at = if newest_first { flights.len() - 1 } else { 0 };
+                let ask = flights.remove(at);
+                before(model, requests);
+                requests += 1;
+                assert!(requests < 10_000, "the scan does not end");
+                scan.answer(ask.id(), model.page(&ask.at, ask.rows as usize));
+            }
+            Step::Done => {
+                return Run { delivered, report: scan.report().clone() };
+            }
+            Step::Failed { .. } => panic!("nothing has failed"),
+        }
+    }
+}
+
+/// The rows that are missing and the rows that came twice.
+pub(super) fn wrong(model: &Model, delivered: &[i128]) -> (usize, usize) {
+    let once: BTreeSet<_> = delivered.iter().copied().collect();
+    (model.owed.difference(&once).count(), delivered.len() - once.len())
+}

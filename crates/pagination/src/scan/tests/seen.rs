@@ -1,0 +1,187 @@
+//! Lists without an order by key: sorted by other fields, or not at all.
+
+use super::*;
+use crate::dialect::JUMPCLOUD_V2;
+use crate::{Doubt, Inconsistency};
+
+fn by_field(page: u32, is_immutable: bool) -> Query {
+    let query = Query::new(JUMPCLOUD_V1, "http://h/".parse().unwrap()).unwrap();
+    let query = query.sort_by(["created"]).unwrap().page_size(page).unwrap();
+    if is_immutable { query.immutable("created").untyped() } else { query.untyped() }
+}
+
+fn members(page: u32) -> Query {
+    let uri = "http://h/api/v2/usergroups/1/members".parse().unwrap();
+    Query::unstable(JUMPCLOUD_V2, uri).unwrap().page_size(page).unwrap().untyped()
+}
+
+fn model(rows: i128) -> Model {
+    let mut model = Model::new(rows);
+    model.by_field = true;
+    model
+}
+
+#[test]
+fn a_sort_that_never_changes_is_anchored_and_complete_under_any_two_writes() {
+    for page in [2, 3] {
+        every_placement(GAPS, |writes| {
+            let mut model = model(7);
+            let apply = |model: &mut Model, request| {
+                for (_, write) in writes.iter().filter(|(gap, _)| *gap == request) {
+                    model.write(*write);
+                }
+            };
+            let run = scan(by_field(page, true), &mut model, apply, false);
+            assert_eq!(wrong(&model, &run.delivered), (0, 0), "pages of {page}: {writes:?}");
+            let is_complete = run.report.outcome() == Some(&Outcome::Complete);
+            assert!(is_complete, "pages of {page}: {writes:?}: {}", run.report);
+        });
+    }
+}
+
+#[test]
+fn a_sort_that_may_change_is_best_effort() {
+    let mut model = model(40);
+    let run = scan(by_field(10, false), &mut model, |_, _| (), false);
+    assert_eq!(wrong(&model, &run.delivered), (0, 0));
+    let why = Doubt::MutableSort;
+    assert_eq!(run.report.outcome(), Some(&Outcome::BestEffort { why }));
+}
+
+#[test]
+fn an_unsorted_list_is_complete_only_if_one_answer_held_it() {
+    for (rows, page, why) in [
+        (0, 10, None),
+        (7, 10, None),
+        (10, 10, None),
+        (11, 10, Some(Doubt::Unsorted)),
+        (35, 10, Some(Doubt::Unsorted)),
+    ] {
+        let mut model = model(rows);
+        let run = scan(members(page), &mut model, |_, _| (), false);
+        assert_eq!(wrong(&model, &run.delivered), (0, 0));
+        let outcome = why.map_or(Outcome::Complete, |why| Outcome::BestEffort { why });
+        assert_eq!(run.report.outcome(), Some(&outcome), "{rows} rows");
+    }
+}
+
+#[test]
+fn a_row_that_slipped_by_is_found_by_a_second_pass_or_told_by_the_count() {
+    // A read row goes and one comes at the end: the total is as before, and one row has slipped by.
+    let swap = |model: &mut Model, request: usize| {
+        if request == 2 {
+            model.write(Write::Delete { rank: 0, burst: 1 });
+            let rank = model.rows.len();
+            model.write(Write::Insert { rank, burst: 1 });
+        }
+    };
+    let mut once = Model::new(30);
+    let run = scan(members(10), &mut once, swap, false);
+    assert_eq!(wrong(&once, &run.delivered), (1, 0));
+    let unsorted = Outcome::BestEffort { why: Doubt::Unsorted };
+    assert_eq!(run.report.outcome(), Some(&unsorted), "30 rows seen, 30 counted: not complete");
+
+    let mut twice = Model::new(30);
+    let query = members(10).second_pass();
+    let run = scan(query, &mut twice, swap, false);
+    assert_eq!(wrong(&twice, &run.delivered), (0, 0));
+    let why = Doubt::CountDiffers { seen: 31, total: 30 };
+    assert_eq!(run.report.outcome(), Some(&Outcome::BestEffort { why }));
+
+    let mut shrinking = Model::new(30);
+    let delete = |model: &mut Model, request: usize| {
+        if request == 2 {
+            model.write(Write::Delete { rank: 0, burst: 3 });
+        }
+    };
+    let run = scan(members(10), &mut shrinking, delete, false);
+    assert_eq!(wrong(&shrinking, &run.delivered), (3, 0));
+    assert!(matches!(run.report.outcome(), Some(Outcome::BestEffort { .. })), "{}", run.report);
+}
+
+#[test]
+fn an_unsorted_list_that_ignores_the_offset_ends_as_inconsistent() {
+    let model = Model::new(30);
+    let mut scan = Scan::new(members(10));
+    let mut requests = 0;
+    let mut delivered = Vec::new();
+    loop {
+        match scan.step() {
+            Step::Ask(ask) => {
+                requests += 1;
+                let at = At::Rank { skip: 0, order: Order::Ascending, above: None };
+                scan.answer(ask.id(), model.page(&at, 10));
+            }
+            Step::Rows(rows) => delivered.extend(numbers(&rows)),
+            Step::Done => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((delivered.len(), requests), (10, 10));
+    let why = Inconsistency::NoProgress { pages: 9 };
+    assert_eq!(scan.report().outcome(), Some(&Outcome::Inconsistent { why }));
+}
+
+#[test]
+fn an_empty_page_in_the_middle_is_asked_for_again() {
+    for fault in 0..5 {
+        let model = Model::new(35);
+        let mut scan = Scan::new(members(10));
+        let (mut requests, mut delivered) = (0, Vec::new());
+        loop {
+            match scan.step() {
+                Step::Ask(ask) if requests == fault => {
+                    requests += 1;
+                    scan.answer(ask.id(), Page::of(Vec::new()).with_total(35));
+                }
+                Step::Ask(ask) => {
+                    requests += 1;
+                    scan.answer(ask.id(), model.page(&ask.at, ask.rows as usize));
+                }
+                Step::Rows(rows) => delivered.extend(numbers(&rows)),
+                Step::Done => break,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(wrong(&model, &delivered), (0, 0), "request {fault}");
+    }
+}
+
+#[test]
+fn a_kill_behind_any_row_repeats_and_loses_nothing() {
+    for (query, by_field) in [(by_field(3, true), true), (members(4), false)] {
+        for kill in 0..20 {
+            let mut model = Model::new(20);
+            model.by_field = by_field;
+            let (mut delivered, mut here) = (Vec::new(), None);
+            let mut first = Scan::new(query.clone());
+            while delivered.len() <= kill {
+                match first.step() {
+                    Step::Ask(ask) => {
+                        first.answer(ask.id(), model.page(&ask.at, ask.rows as usize));
+                    }
+                    Step::Rows(rows) => {
+                        let take = (kill + 1 - delivered.len()).min(rows.rows().len());
+                        delivered.extend(&numbers(&rows)[..take]);
+                        here = Some(rows.checkpoint_after(take));
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+            let text = serde_json::to_string(&here.unwrap()).unwrap();
+            let here: Checkpoint = serde_json::from_str(&text).unwrap();
+            let mut second = Scan::resume(query.clone(), here).unwrap();
+            loop {
+                match second.step() {
+                    Step::Ask(ask) => {
+                        second.answer(ask.id(), model.page(&ask.at, ask.rows as usize));
+                    }
+                    Step::Rows(rows) => delivered.extend(numbers(&rows)),
+                    Step::Done => break,
+                    other => panic!("{other:?}"),
+                }
+            }
+            assert_eq!(wrong(&model, &delivered), (0, 0), "killed behind row {kill}");
+        }
+    }
+}
