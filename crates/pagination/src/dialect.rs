@@ -43,6 +43,8 @@ mod jumpcloud_search;
 mod link;
 mod operations1;
 mod page_token;
+#[cfg(test)]
+mod tests;
 
 use core::fmt;
 use core::marker::PhantomData;

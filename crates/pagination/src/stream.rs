@@ -171,6 +171,7 @@ impl<F: Fetch> Pages<F> {
             }
             Poll::Ready(Ok(())) => {}
         }
+        let since = self.clock.map_or(Duration::ZERO, |now| now());
         let future = match self.fetch.fetch(self.scan.query(), &ask) {
             Ok(future) => future,
             Err(error) => {
@@ -180,7 +181,6 @@ impl<F: Fetch> Pages<F> {
         };
         trace::page_started(&ask);
         let (id, rows, is_shrinkable) = (ask.id(), ask.rows(), ask.is_shrinkable());
-        let since = self.clock.map_or(Duration::ZERO, |now| now());
         if let Some(free) = self.flights.iter_mut().find(|flight| flight.future.is_none()) {
             free.future.set(Some(future));
             (free.id, free.rows, free.is_shrinkable, free.since) = (id, rows, is_shrinkable, since);

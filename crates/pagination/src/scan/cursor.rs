@@ -36,9 +36,15 @@ pub(super) struct Cursored<R> {
     /// The rows of the first page that were taken before the checkpoint.
     taken: Vec<Option<Key>>,
     /// The last page and its rows, of a scan that ends there and is not complete: it ends so again when it goes on.
-    last: Option<(Option<Arc<str>>, Vec<Option<Key>>)>,
+    last: Option<LastPage>,
     barren: u32,
     end: Option<Outcome>,
+}
+
+#[derive(Debug)]
+struct LastPage {
+    cursor: Option<Arc<str>>,
+    taken: Vec<Option<Key>>,
 }
 
 #[derive(Debug)]
@@ -95,7 +101,7 @@ impl<R: Keyed> Cursored<R> {
         }
         match (&self.end, &self.last) {
             (Some(Outcome::Complete), _) => Resume::End,
-            (_, Some((cursor, taken))) => Resume::Cursor {
+            (_, Some(LastPage { cursor, taken })) => Resume::Cursor {
                 cursor: cursor.as_deref().map(str::to_owned),
                 taken: taken.clone(),
             },
@@ -221,7 +227,8 @@ impl<R: Keyed> Cursored<R> {
         let is_complete = self.end == Some(Outcome::Complete);
         if self.end.is_some() && self.cursor.is_none() && !is_complete {
             let keys = rows.iter().map(|row| row.key().map(KeyRef::to_key));
-            self.last = Some((asked_by.clone(), skipped.iter().cloned().chain(keys).collect()));
+            let taken = skipped.iter().cloned().chain(keys).collect();
+            self.last = Some(LastPage { cursor: asked_by.clone(), taken });
         }
         let origin = Origin::Cursor { page: asked_by, next, repeats, taken: skipped };
         Some(WalkStep::Rows { rows, origin, is_last: is_complete })

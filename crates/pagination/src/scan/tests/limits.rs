@@ -37,7 +37,7 @@ fn a_limit_asks_for_the_rest_and_one_row_that_tells_whether_there_is_more() {
         (150, 150, vec![100, 4, 52], Outcome::Complete),
     ] {
         let found = limited(full.clone().limit(limit), rows);
-        let delivered = limit.min(rows as u64) as usize;
+        let delivered = usize::try_from(i128::from(limit).min(rows)).unwrap();
         assert_eq!(
             (found.0, found.1.len(), found.2),
             (asked, delivered, outcome),
@@ -57,7 +57,7 @@ fn a_limit_of_a_cursor_scan_says_what_the_api_has_told() {
         (15, 12, vec![10, 6], Outcome::Complete),
     ] {
         let found = limited(cursored(10).limit(limit), rows);
-        let delivered = limit.min(rows as u64) as usize;
+        let delivered = usize::try_from(i128::from(limit).min(rows)).unwrap();
         assert_eq!(
             (found.0, found.1.len(), found.2),
             (asked, delivered, outcome),
@@ -113,7 +113,10 @@ fn a_bad_row_is_delivered_once_and_makes_the_scan_best_effort() {
                     if order == Order::Descending {
                         all.reverse();
                     }
-                    let rows = all.into_iter().skip(skip as usize).take(ask.rows() as usize);
+                    let rows = all
+                        .into_iter()
+                        .skip(usize::try_from(skip).unwrap())
+                        .take(ask.rows() as usize);
                     scan.answer(ask.id(), Page::of(rows.collect()).with_total(12));
                 }
                 Step::Rows(rows) => {
