@@ -4,6 +4,7 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
+use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::header::LOCATION;
@@ -78,7 +79,7 @@ pub trait Fetch {
     /// # Errors
     ///
     /// If the request for it cannot be made.
-    fn fetch(&mut self, query: &Query, ask: &Ask) -> Result<Self::Future, InvalidQuery>;
+    fn fetch(&mut self, query: &Arc<Query>, ask: &Ask) -> Result<Self::Future, InvalidQuery>;
 }
 
 /// Fetches pages over a tower service of `http` requests.
@@ -142,7 +143,7 @@ where
         self.service.poll_ready(cx)
     }
 
-    fn fetch(&mut self, query: &Query, ask: &Ask) -> Result<Self::Future, InvalidQuery> {
+    fn fetch(&mut self, query: &Arc<Query>, ask: &Ask) -> Result<Self::Future, InvalidQuery> {
         let mut request = query.request::<B>(ask)?;
         let record = Record::new();
         request.extensions_mut().insert(record.clone());
@@ -258,7 +259,7 @@ impl Collected {
 
 /// Reads an answer by the query's dialect.
 struct Reader<E> {
-    query: Query,
+    query: Arc<Query>,
     rows: u32,
     record: Record,
     failures: fn(&E) -> Failure,

@@ -85,7 +85,7 @@ pub use link::ForeignLink;
 pub use page::{NotAPage, Page};
 pub use query::{InvalidQuery, Query};
 pub use report::{Doubt, Inconsistency, Outcome, Report};
-pub use row::{Keyed, Row};
+pub use row::{FromRow, Keyed, Row};
 pub use scan::Scan;
 pub use stable_sort::StableSortLayer;
 pub use stream::{Items, Pages};

@@ -149,7 +149,7 @@ where
         query: Query<G>,
         bounds: Vec<Key>,
     ) -> Result<Self, CannotSplit<S::Error>> {
-        Self::over(Http::new(service), query.untyped(), bounds, 0).await
+        Self::over(Http::new(service), query.untyped(), bounds, (None, 0)).await
     }
 
     /// Goes on where these were.
@@ -167,31 +167,36 @@ where
 }
 
 impl<F: Fetch + Clone> Partitions<F> {
-    async fn split_over(
-        mut fetch: F,
-        query: Query,
-        parts: u32,
-    ) -> Result<Self, CannotSplit<F::Error>> {
+    async fn split_over(fetch: F, query: Query, parts: u32) -> Result<Self, CannotSplit<F::Error>> {
         query.terms.bound().map_err(CannotSplit::Query)?;
-        let (bounds, probes) = bound::even(&mut fetch, &query, parts).await?;
-        Self::over(fetch, query, bounds, probes).await
+        let (bounds, last, probes) = bound::even(&fetch, &query, parts).await?;
+        Self::over(fetch, query, bounds, (last, probes)).await
     }
 
     async fn over(
-        mut fetch: F,
+        fetch: F,
         query: Query,
         bounds: Vec<Key>,
-        mut probes: u64,
+        (last, mut probes): (Option<Key>, u64),
     ) -> Result<Self, CannotSplit<F::Error>> {
+        // The rows next to the bounds are the fences of the ranges below them.
+        let mut fences = vec![None; bounds.len()];
         let bound = query.terms.bound().map_err(CannotSplit::Query)?;
         if bounds.windows(2).any(|pair| pair[0] >= pair[1]) {
             return Err(CannotSplit::Order);
         }
-        for key in bounds.iter().filter(|_| !bound.is_declared) {
-            probes += bound::prove(&mut fetch, &query, key).await?;
+        if !bound.is_declared {
+            let proofs = bounds.iter().map(|key| bound::prove(fetch.clone(), &query, key));
+            for (proof, fence) in bound::all(proofs).await.into_iter().zip(&mut fences) {
+                let (below, requests) = proof?;
+                (*fence, probes) = (below, probes + requests);
+            }
         }
         let parts = ranges(&query, &bounds)
-            .map(|query| Part::of(Pages::over(fetch.clone(), Scan::new(query))))
+            .zip(fences.into_iter().chain([last]))
+            .map(|(query, last)| {
+                Part::of(Pages::over(fetch.clone(), Scan::new(query).with_fence(last)))
+            })
             .collect();
         Ok(Self { query: query.fingerprint(), bounds, parts, turn: 0, probes })
     }

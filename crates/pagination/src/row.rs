@@ -14,9 +14,40 @@ pub trait Keyed {
     /// The unique key; `None` for a row that has none.
     fn key(&self) -> Option<KeyRef<'_>>;
 
+    /// The row as an error shows it: its key alone by default.
+    fn to_row(&self) -> Row {
+        let key = self.key().map_or(RowKey::None, |key| RowKey::of(key.to_key()));
+        Row::new(Bytes::new(), key, 0)
+    }
+
     /// What tells the row from others where it has no key: nothing by default.
     fn identify<H: Hasher>(&self, hasher: &mut H) {
         self.key().hash(hasher);
+    }
+}
+
+/// What an item of a stream is made of a row.
+///
+/// Anything that `serde` reads is made of a [`Row`]'s JSON text, and a [`Row`] of itself, for those who pass
+/// rows on as they are.
+pub trait FromRow<R>: Sized {
+    /// Makes an item of a row.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the row.
+    fn from_row(row: &R) -> Result<Self, serde_json::Error>;
+}
+
+impl<T: DeserializeOwned> FromRow<Row> for T {
+    fn from_row(row: &Row) -> Result<Self, serde_json::Error> {
+        row.decode()
+    }
+}
+
+impl FromRow<Self> for Row {
+    fn from_row(row: &Self) -> Result<Self, serde_json::Error> {
+        Ok(row.clone())
     }
 }
 
@@ -52,11 +83,7 @@ impl Row {
     /// that no 64 bits hold is no key.
     #[must_use]
     pub fn with_key(json: impl Into<Bytes>, key: Key) -> Self {
-        let key = match key {
-            Key::Number(number) => RowKey::number(number),
-            Key::Text(text) => RowKey::Text(text.into()),
-        };
-        Self { json: json.into(), key, index: 0 }
+        Self { json: json.into(), key: RowKey::of(key), index: 0 }
     }
 
     /// The row's place in the list of its page, counted from zero.
@@ -88,7 +115,8 @@ impl Row {
 
     /// The time in a field (RFC 3339 in UTC), if it holds one.
     pub(crate) fn time(&self, field: &'static str) -> Option<SystemTime> {
-        let [raw] = members(&self.json, [field]).ok()?;
+        let json = core::str::from_utf8(&self.json).ok()?;
+        let [raw] = members(json, [field]).ok()?;
         let text: String = serde_json::from_str(raw?.get()).ok()?;
         humantime::parse_rfc3339(&text).ok()
     }
@@ -124,6 +152,13 @@ impl Row {
 }
 
 impl RowKey {
+    fn of(key: Key) -> Self {
+        match key {
+            Key::Number(number) => Self::number(number),
+            Key::Text(text) => Self::Text(text.into()),
+        }
+    }
+
     pub(crate) fn number(number: i128) -> Self {
         i64::try_from(number)
             .map(Self::Signed)
@@ -135,6 +170,10 @@ impl RowKey {
 impl Keyed for Row {
     fn key(&self) -> Option<KeyRef<'_>> {
         self.key()
+    }
+
+    fn to_row(&self) -> Row {
+        self.clone()
     }
 
     fn identify<H: Hasher>(&self, hasher: &mut H) {

@@ -24,6 +24,7 @@ mod tests;
 mod window;
 
 use core::time::Duration;
+use std::sync::Arc;
 
 use http::Request;
 use retry_policy::Attempts;
@@ -34,7 +35,7 @@ use crate::dialect::Method;
 use crate::page::Page;
 use crate::query::At;
 use crate::report::Report;
-use crate::{Checkpoint, InvalidCheckpoint, InvalidQuery, Keyed, Outcome, Query, Row};
+use crate::{Checkpoint, InvalidCheckpoint, InvalidQuery, Key, Keyed, Order, Outcome, Query, Row};
 use anchored::Anchored;
 use cursor::Cursored;
 use rows::Origin;
@@ -45,7 +46,7 @@ pub use rows::Rows;
 /// A scan of one query, whose pages hold rows of the type `R`.
 #[derive(Debug)]
 pub struct Scan<R = Row> {
-    query: Query,
+    query: Arc<Query>,
     fingerprint: u64,
     walk: Walk<R>,
     report: Report,
@@ -116,7 +117,7 @@ impl Ask {
 
     /// The rank at which the page begins and its order, unless it begins behind a cursor.
     #[must_use]
-    pub const fn rank(&self) -> Option<(u64, crate::Order)> {
+    pub const fn rank(&self) -> Option<(u64, Order)> {
         match self.at {
             At::Rank { skip, order, .. } => Some((skip, order)),
             At::Cursor(_) => None,
@@ -159,7 +160,15 @@ impl<R: Keyed> Scan<R> {
         };
         let (fingerprint, left) = (query.fingerprint(), terms.limit);
         let end = (left == Some(0)).then_some(Outcome::LimitReached { more: None });
-        Self { query, fingerprint, walk, report: Report::default(), left, here: None, end }
+        Self {
+            query: Arc::new(query),
+            fingerprint,
+            walk,
+            report: Report::default(),
+            left,
+            here: None,
+            end,
+        }
     }
 
     /// A scan that goes on behind a checkpoint of the same query.
@@ -187,6 +196,17 @@ impl<R: Keyed> Scan<R> {
         }
         scan.here = Some(checkpoint);
         Ok(scan)
+    }
+
+    /// No row with a greater key is owed.
+    pub(crate) fn with_fence(mut self, key: Option<Key>) -> Self {
+        if let (Walk::Anchored(walk), Some(key)) = (&mut self.walk, key) {
+            // Of a scan in descending order it is the first row, not the last.
+            if self.query.terms.order() == Order::Ascending {
+                walk.fence_at(key);
+            }
+        }
+        self
     }
 
     /// What the scan needs next.
@@ -323,9 +343,14 @@ impl<R: Keyed> Scan<R> {
         }
     }
 
+    /// The caller has taken rows up to here only.
+    pub(crate) fn stay_at(&mut self, here: Checkpoint) {
+        self.here = Some(here);
+    }
+
     /// The query.
     #[must_use]
-    pub const fn query(&self) -> &Query {
+    pub const fn query(&self) -> &Arc<Query> {
         &self.query
     }
 

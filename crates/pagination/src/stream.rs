@@ -11,13 +11,12 @@ use bytes::Bytes;
 use futures_core::Stream;
 use http::{Request, Response};
 use http_body::Body;
-use serde::de::DeserializeOwned;
 use tower_service::Service;
 
 use crate::fetch::{Failure, Fetch, Fetched, Http};
 use crate::scan::{Ask, Rows, Scan, Step};
 use crate::trace;
-use crate::{Checkpoint, Error, InvalidCheckpoint, Query, Report, Row};
+use crate::{Checkpoint, Error, FromRow, InvalidCheckpoint, Keyed, Query, Report};
 
 /// The rows of a collection, a page at a time.
 ///
@@ -112,9 +111,9 @@ impl<F: Fetch> Pages<F> {
         self
     }
 
-    /// The same rows one at a time, each as a `T`.
+    /// The same rows one at a time, each as a `T`: anything that `serde` reads, or a [`Row`](crate::Row) as it is.
     pub const fn items<T>(self) -> Items<F, T> {
-        Items { pages: self, rows: None, taken: 0, cancelled: false, item: PhantomData }
+        Items { pages: self, rows: None, taken: 0, item: PhantomData }
     }
 
     /// Goes on after an error: the page that failed is asked for again.
@@ -336,12 +335,8 @@ pub struct Items<F: Fetch, T> {
     pages: Pages<F>,
     rows: Option<Rows<F::Row>>,
     taken: usize,
-    cancelled: bool,
     item: PhantomData<fn() -> T>,
 }
-
-/// A row of the page at hand.
-type PollRow<'a, F> = Poll<Option<Result<&'a <F as Fetch>::Row, Error<<F as Fetch>::Error>>>>;
 
 impl<F: Fetch, T> Items<F, T> {
     /// Goes on after an error, at the same row.
@@ -351,8 +346,10 @@ impl<F: Fetch, T> Items<F, T> {
 
     /// Ends the scan behind the last row that was yielded, and cancels what is in flight.
     pub fn cancel(&mut self) {
+        let here = self.checkpoint();
         self.pages.cancel();
-        self.cancelled = true;
+        self.pages.scan.stay_at(here);
+        (self.rows, self.taken) = (None, 0);
     }
 
     /// How the scan went so far, and how it ended. Its rows are those of the pages that were read.
@@ -369,20 +366,31 @@ impl<F: Fetch, T> Items<F, T> {
     }
 
     /// The next row; `None` at the end.
-    pub async fn next(&mut self) -> Option<Result<T, Error<F::Error>>>
+    #[allow(clippy::should_implement_trait, reason = "a stream's `next` is no iterator's")]
+    pub fn next(&mut self) -> impl Future<Output = Option<Result<T, Error<F::Error>>>>
     where
-        F: Fetch<Row = Row>,
-        T: DeserializeOwned,
+        T: FromRow<F::Row>,
     {
-        poll_fn(|cx| pin!(&mut *self).poll_next(cx)).await
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx))
     }
 
-    /// The next row of the page at hand, or of the page that comes.
-    fn poll_row(&mut self, cx: &mut Context<'_>) -> PollRow<'_, F> {
-        if self.cancelled {
-            return Poll::Ready(None);
-        }
-        while self.rows.as_ref().is_none_or(|rows| rows.rows().len() <= self.taken) {
+    /// The next row of the page at hand.
+    #[inline]
+    fn at_hand(&mut self) -> Option<Result<T, Error<F::Error>>>
+    where
+        T: FromRow<F::Row>,
+    {
+        let row = self.rows.as_ref()?.rows().get(self.taken)?;
+        self.taken += 1;
+        Some(T::from_row(row).map_err(|source| Error::Row { row: row.to_row(), source }))
+    }
+}
+
+impl<F: Fetch, T: FromRow<F::Row>> Items<F, T> {
+    /// The first row of the page that comes.
+    #[cold]
+    fn poll_page(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, Error<F::Error>>>> {
+        loop {
             match core::task::ready!(Pin::new(&mut self.pages).poll_next(cx)) {
                 Some(Ok(rows)) => (self.rows, self.taken) = (Some(rows), 0),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
@@ -391,35 +399,33 @@ impl<F: Fetch, T> Items<F, T> {
                     return Poll::Ready(None);
                 }
             }
+            if let Some(item) = self.at_hand() {
+                return Poll::Ready(Some(item));
+            }
         }
-        let at = self.taken;
-        self.taken += 1;
-        Poll::Ready(self.rows.as_ref().and_then(|rows| rows.rows().get(at)).map(Ok))
     }
 }
 
 impl<F, T> Stream for Items<F, T>
 where
-    F: Fetch<Row = Row>,
-    T: DeserializeOwned,
+    F: Fetch,
+    T: FromRow<F::Row>,
 {
     type Item = Result<T, Error<F::Error>>;
 
+    #[inline]
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
-        let row = match core::task::ready!(this.poll_row(cx)) {
-            None => return Poll::Ready(None),
-            Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-            Some(Ok(row)) => row,
-        };
-        let item = row.decode();
-        Poll::Ready(Some(item.map_err(|source| Error::Row { row: row.clone(), source })))
+        if let Some(item) = this.at_hand() {
+            return Poll::Ready(Some(item));
+        }
+        this.poll_page(cx)
     }
 
     /// The rows of the page at hand are certain; how many more there are is not.
     fn size_hint(&self) -> (usize, Option<usize>) {
         let at_hand = self.rows.as_ref().map_or(0, |rows| rows.rows().len() - self.taken);
-        (if self.cancelled { 0 } else { at_hand }, None)
+        (at_hand, None)
     }
 }
 

@@ -135,7 +135,7 @@ impl Collection {
     pub fn insert(&mut self, row: Row) {
         match self.rows.binary_search_by(|other| other.key.cmp(&row.key)) {
             Ok(at) => {
-                if !self.filters.match_row(&row) {
+                if !self.filters.match_row(&row, self.key_field) {
                     self.disown(&row.key);
                 }
                 self.rows[at] = row;
@@ -168,12 +168,18 @@ impl Collection {
 
     /// The rows that match, and are owed from now on if this is the first request.
     pub(crate) fn matching(&mut self, filters: &Filters) -> Vec<&Row> {
-        let rows: Vec<&Row> = self.rows.iter().filter(|row| filters.match_row(row)).collect();
+        let rows: Vec<&Row> =
+            self.rows.iter().filter(|row| filters.match_row(row, self.key_field)).collect();
         if self.owed.is_none() {
             self.filters = filters.clone();
             self.owed = Some(rows.iter().map(|row| row.key.clone()).collect());
         }
         rows
+    }
+
+    /// Whether a request has decided what is owed.
+    pub(crate) const fn owes(&self) -> bool {
+        self.owed.is_some()
     }
 
     pub(crate) fn owed(&self) -> impl Iterator<Item = &str> {

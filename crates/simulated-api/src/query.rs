@@ -1,5 +1,7 @@
 //! What a request asks for.
 
+use std::borrow::Cow;
+
 use percent_encoding::percent_decode_str;
 
 use serde_json::Value;
@@ -69,9 +71,13 @@ impl Filter {
         Self { field, operator, value }
     }
 
-    pub(crate) fn matches(&self, row: &Row) -> bool {
-        let text = row.field(&self.field);
-        let order = text.as_str().cmp(&self.value);
+    pub(crate) fn matches(&self, row: &Row, key_field: &str) -> bool {
+        let text = if self.field == key_field {
+            Cow::Borrowed(row.key())
+        } else {
+            Cow::Owned(row.field(&self.field))
+        };
+        let order = (*text).cmp(&self.value);
         match self.operator.as_str() {
             "eq" => order.is_eq(),
             "ne" => order.is_ne(),
@@ -94,9 +100,9 @@ pub(crate) struct Filters {
 }
 
 impl Filters {
-    pub(crate) fn match_row(&self, row: &Row) -> bool {
-        self.all.iter().all(|filter| filter.matches(row))
-            && (self.any.is_empty() || self.any.iter().any(|filter| filter.matches(row)))
+    pub(crate) fn match_row(&self, row: &Row, key_field: &str) -> bool {
+        let matches = |filter: &Filter| filter.matches(row, key_field);
+        self.all.iter().all(matches) && (self.any.is_empty() || self.any.iter().any(matches))
     }
 }
 

@@ -53,17 +53,24 @@ impl<'a> Answer<'a> {
         self.body
     }
 
+    /// The body as a text.
+    fn text(&self) -> Result<&'a str, NotAPage> {
+        core::str::from_utf8(self.body)
+            .map_err(|error| NotAPage::NotJson { cause: error.to_string() })
+    }
+
     /// The page whose rows are the body, a list.
     ///
     /// # Errors
     ///
     /// [`NotAPage`] for anything but a JSON list whose rows have keys.
     pub fn list(&self) -> Result<Page, NotAPage> {
-        if self.body.trim_ascii_start().starts_with(b"{") {
-            members(self.body, [])?;
+        let text = self.text()?;
+        if text.trim_ascii_start().starts_with('{') {
+            members(text, [])?;
             return Err(NotAPage::NoList { part: "body" });
         }
-        self.rows(self.body)
+        self.rows(text)
     }
 
     /// The members of the body, an object, in the order of `names`.
@@ -76,7 +83,7 @@ impl<'a> Answer<'a> {
         names: [&'static str; N],
     ) -> Result<[Part<'a>; N], NotAPage> {
         let mut at = 0;
-        Ok(members(self.body, names)?.map(|raw| {
+        Ok(members(self.text()?, names)?.map(|raw| {
             at += 1;
             Part { name: names[at - 1], raw }
         }))
@@ -90,7 +97,7 @@ impl<'a> Answer<'a> {
     pub fn rows_in(&self, part: Part<'_>) -> Result<Page, NotAPage> {
         let raw = part.raw.ok_or(NotAPage::Lacks { part: part.name })?.get();
         match raw.as_bytes().first() {
-            Some(b'[') => self.rows(raw.as_bytes()),
+            Some(b'[') => self.rows(raw),
             Some(b'{') => {
                 let mut page = self.page_of(std::iter::once(raw))?;
                 page.bytes = raw.len();
@@ -108,15 +115,15 @@ impl<'a> Answer<'a> {
     /// [`NotAPage::NoList`] if there are several lists.
     pub fn only_list(&self) -> Result<Page, NotAPage> {
         let mut lists =
-            every_member(self.body)?.into_iter().filter(|raw| raw.get().starts_with('['));
+            every_member(self.text()?)?.into_iter().filter(|raw| raw.get().starts_with('['));
         match (lists.next(), lists.next()) {
             (None, _) => Ok(Page::default()),
-            (Some(list), None) => self.rows(list.get().as_bytes()),
+            (Some(list), None) => self.rows(list.get()),
             (Some(_), Some(_)) => Err(NotAPage::NoList { part: "body" }),
         }
     }
 
-    fn rows(&self, list: &[u8]) -> Result<Page, NotAPage> {
+    fn rows(&self, list: &str) -> Result<Page, NotAPage> {
         let page = self.page_of(elements(list)?.into_iter().map(RawValue::get))?;
         Ok(Page { bytes: list.len(), ..page })
     }
@@ -205,7 +212,7 @@ impl KeyField {
     }
 
     fn single(row: &str, field: &'static str) -> RowKey {
-        let Ok([Some(raw)]) = members(row.as_bytes(), [field]) else {
+        let Ok([Some(raw)]) = members(row, [field]) else {
             return RowKey::None;
         };
         let raw = raw.get();
@@ -233,7 +240,7 @@ fn part(row: &str, path: &'static str) -> Option<String> {
         Some((field, below)) => (field, Some(below)),
         None => (path, None),
     };
-    let [found] = members(row.as_bytes(), [field]).ok()?;
+    let [found] = members(row, [field]).ok()?;
     let raw = found?.get();
     if let Some(below) = below {
         return part(raw, below);

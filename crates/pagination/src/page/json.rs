@@ -2,12 +2,12 @@
 
 use core::fmt;
 
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// The members of an object, by name, as they stand in the body. Of a name that comes twice the last counts.
 pub(crate) fn members<'a, const N: usize>(
-    body: &'a [u8],
+    text: &'a str,
     names: [&'static str; N],
 ) -> Result<[Option<&'a RawValue>; N], serde_json::Error> {
     struct Members<const N: usize>([&'static str; N]);
@@ -21,8 +21,8 @@ pub(crate) fn members<'a, const N: usize>(
 
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
             let mut found = [None; N];
-            while let Some(name) = map.next_key::<Name>()? {
-                match self.0.iter().position(|wanted| *wanted == name.0) {
+            while let Some(at) = map.next_key_seed(Name(&self.0))? {
+                match at {
                     Some(at) => found[at] = Some(map.next_value()?),
                     None => {
                         map.next_value::<IgnoredAny>()?;
@@ -33,14 +33,14 @@ pub(crate) fn members<'a, const N: usize>(
         }
     }
 
-    let mut json = serde_json::Deserializer::from_slice(body);
+    let mut json = serde_json::Deserializer::from_str(text);
     let found = json.deserialize_map(Members(names))?;
     json.end()?;
     Ok(found)
 }
 
 /// The values of an object's members, as they stand in the body.
-pub(super) fn every_member(body: &[u8]) -> Result<Vec<&RawValue>, serde_json::Error> {
+pub(super) fn every_member(text: &str) -> Result<Vec<&RawValue>, serde_json::Error> {
     struct Every;
 
     impl<'de> Visitor<'de> for Every {
@@ -59,23 +59,37 @@ pub(super) fn every_member(body: &[u8]) -> Result<Vec<&RawValue>, serde_json::Er
         }
     }
 
-    let mut json = serde_json::Deserializer::from_slice(body);
+    let mut json = serde_json::Deserializer::from_str(text);
     let values = json.deserialize_map(Every)?;
     json.end()?;
     Ok(values)
 }
 
-/// The name of a member, unescaped.
-struct Name(String);
+/// Which of these a member's name is, unescaped.
+struct Name<'a>(&'a [&'static str]);
 
-impl<'de> serde::Deserialize<'de> for Name {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(Self)
+impl<'de> DeserializeSeed<'de> for Name<'_> {
+    type Value = Option<usize>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<usize>, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Name<'_> {
+    type Value = Option<usize>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Option<usize>, E> {
+        Ok(self.0.iter().position(|wanted| *wanted == name))
     }
 }
 
 /// The elements of an array, as they stand in the body.
-pub(super) fn elements(body: &[u8]) -> Result<Vec<&RawValue>, serde_json::Error> {
+pub(super) fn elements(text: &str) -> Result<Vec<&RawValue>, serde_json::Error> {
     struct Elements;
 
     impl<'de> Visitor<'de> for Elements {
@@ -94,7 +108,7 @@ pub(super) fn elements(body: &[u8]) -> Result<Vec<&RawValue>, serde_json::Error>
         }
     }
 
-    let mut json = serde_json::Deserializer::from_slice(body);
+    let mut json = serde_json::Deserializer::from_str(text);
     let elements = json.deserialize_seq(Elements)?;
     json.end()?;
     Ok(elements)

@@ -1,9 +1,11 @@
 //! Bounds between ranges of keys: where they lie, and that the API's filter keeps them.
 
 use core::pin::pin;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use core::future::poll_fn;
+use core::task::Poll;
 
 use retry_policy::safety::Shrinkable;
 
@@ -31,15 +33,21 @@ pub fn object_id_at(time: SystemTime) -> Key {
     Key::Text(format!("{seconds:08x}0000000000000000"))
 }
 
-/// Bounds that cut the keys from the first to the last into parts of equal width, and the requests made.
-pub(super) async fn even<F: Fetch>(
-    fetch: &mut F,
+/// Bounds that cut the keys from the first to the last into parts of equal width, the last key, and the requests
+/// made.
+pub(super) async fn even<F: Fetch + Clone>(
+    fetch: &F,
     query: &Query,
     parts: u32,
-) -> Result<(Vec<Key>, u64), CannotSplit<F::Error>> {
-    let first = keys(fetch, query, Order::Ascending, None).await?.into_iter().next();
-    let last = keys(fetch, query, Order::Descending, None).await?.into_iter().next();
-    let (Some(first), Some(last)) = (first, last) else { return Ok((Vec::new(), 2)) };
+) -> Result<(Vec<Key>, Option<Key>, u64), CannotSplit<F::Error>> {
+    let ends = [Order::Ascending, Order::Descending];
+    let mut ends = all(ends.map(|order| keys(fetch.clone(), query, order, None))).await.into_iter();
+    let mut next =
+        || ends.next().transpose().map(|keys| keys.and_then(|keys| keys.into_iter().next()));
+    let (first, last) = (next()?, next()?);
+    let (Some(first), Some(last)) = (first, last) else {
+        return Ok((Vec::new(), None, 2));
+    };
     let (low, high, width) = match (&first, &last) {
         (Key::Number(low), Key::Number(high)) => (*low, *high, None),
         (Key::Text(low), Key::Text(high)) => {
@@ -65,7 +73,7 @@ pub(super) async fn even<F: Fetch>(
             None => Key::Number(at),
         });
     }
-    Ok((bounds, 2))
+    Ok((bounds, Some(last), 2))
 }
 
 /// A number of up to 120 bits in lower-case hexadecimal digits.
@@ -74,16 +82,17 @@ fn hex(text: &str) -> Option<i128> {
     (text.len() <= 30 && text.bytes().all(is_hex)).then(|| i128::from_str_radix(text, 16).ok())?
 }
 
-/// Proves that the filter keeps rows apart at this bound and that none lies between; the requests made.
+/// Proves that the filter keeps rows apart at this bound and that none lies between: the greatest key below it, and
+/// the requests made.
 ///
 /// The rows next to it on both sides must lie where the filter says, and follow one another when asked for
 /// behind the lower one alone. A filter that is ignored shows rows of the other side; a bound that is read as
 /// a text among other types shows none.
-pub(super) async fn prove<F: Fetch>(
-    fetch: &mut F,
+pub(super) async fn prove<F: Fetch + Clone>(
+    fetch: F,
     query: &Query,
     bound: &Key,
-) -> Result<u64, CannotSplit<F::Error>> {
+) -> Result<(Option<Key>, u64), CannotSplit<F::Error>> {
     let not_proved = || CannotSplit::NotProved { bound: bound.clone() };
     let mut requests = 0;
     for _ in 0..TRIES {
@@ -91,32 +100,35 @@ pub(super) async fn prove<F: Fetch>(
         let above = query.clone().within(range);
         let range = Range { from: None, to: Some(bound.clone()) };
         let below = query.clone().within(range);
-        let above = keys(fetch, &above, Order::Ascending, None).await?;
-        let below = keys(fetch, &below, Order::Descending, None).await?;
+        let sides = [(&above, Order::Ascending), (&below, Order::Descending)];
+        let sides = sides.map(|(query, order)| keys(fetch.clone(), query, order, None));
+        let mut sides = all(sides).await.into_iter();
+        let mut next = || sides.next().transpose().map(Option::unwrap_or_default);
+        let (above, below) = (next()?, next()?);
         requests += 2;
         if above.iter().any(|key| key < bound) || below.iter().any(|key| key >= bound) {
             return Err(not_proved());
         }
-        let next = keys(fetch, query, Order::Ascending, below.first()).await?;
+        let next = keys(fetch.clone(), query, Order::Ascending, below.first()).await?;
         requests += 1;
         // Behind the row below the bound comes the row above it, or, if there is none on one side, what the
         // collection itself begins or ends with.
         match (below.first(), above.first(), next.first()) {
             (Some(_) | None, Some(expected), Some(found)) if expected == found => {
-                return Ok(requests);
+                return Ok((below.into_iter().next(), requests));
             }
             (Some(_), None, None) => {
-                let last = keys(fetch, query, Order::Descending, None).await?;
+                let last = keys(fetch.clone(), query, Order::Descending, None).await?;
                 requests += 1;
                 if last.first() < Some(bound) {
-                    return Ok(requests);
+                    return Ok((below.into_iter().next(), requests));
                 }
             }
             (None, None, None) => {
-                let last = keys(fetch, query, Order::Descending, None).await?;
+                let last = keys(fetch.clone(), query, Order::Descending, None).await?;
                 requests += 1;
                 if last.is_empty() {
-                    return Ok(requests);
+                    return Ok((below.into_iter().next(), requests));
                 }
             }
             _ => {}
@@ -125,9 +137,26 @@ pub(super) async fn prove<F: Fetch>(
     Err(not_proved())
 }
 
+/// All of these side by side.
+pub(super) async fn all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
+    let mut futures: Vec<_> = futures.into_iter().map(|future| (Box::pin(future), None)).collect();
+    poll_fn(|cx| {
+        let mut is_done = true;
+        for (future, output) in futures.iter_mut().filter(|(_, output)| output.is_none()) {
+            match future.as_mut().poll(cx) {
+                Poll::Ready(done) => *output = Some(done),
+                Poll::Pending => is_done = false,
+            }
+        }
+        if is_done { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    futures.into_iter().filter_map(|(_, output)| output).collect()
+}
+
 /// The first keys of a query in this order, behind one of them if there is one.
 async fn keys<F: Fetch>(
-    fetch: &mut F,
+    mut fetch: F,
     query: &Query,
     order: Order,
     above: Option<&Key>,
@@ -141,7 +170,7 @@ async fn keys<F: Fetch>(
     // The bounds are those of an ascending query, whatever order the rows come in.
     let mut ascending = query.clone();
     ascending.terms.order = Order::Ascending;
-    let request = fetch.fetch(&ascending, &ask).map_err(CannotSplit::Query)?;
+    let request = fetch.fetch(&Arc::new(ascending), &ask).map_err(CannotSplit::Query)?;
     let fetched = pin!(request).await;
     let page = fetched.page.map_err(|(_, error)| CannotSplit::Fetch(error))?;
     Ok(page.rows().iter().filter_map(Keyed::key).map(crate::KeyRef::to_key).collect())

@@ -1,8 +1,7 @@
 //! Circles and repetitions, noticed in bounded memory.
 
-use std::collections::hash_map::DefaultHasher;
 use std::collections::{HashSet, VecDeque};
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
 
 use crate::{KeyRef, Keyed};
 
@@ -12,20 +11,59 @@ const REMEMBERED_ROWS: usize = 262_144;
 /// The newest cursors and pages that are remembered exactly. Our choice: 256 KiB each.
 const REMEMBERED_PAGES: usize = 16_384;
 
-/// A page's mark: its first and last row and their number.
-pub(super) fn page_mark<R: Keyed>(rows: &[R]) -> Option<u64> {
-    let mut hasher = DefaultHasher::new();
-    rows.first()?.identify(&mut hasher);
-    rows.last()?.identify(&mut hasher);
-    rows.len().hash(&mut hasher);
-    Some(hasher.finish())
+/// Makes marks of things, with a key of its own, so that no server can make marks collide.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Marks(RandomState);
+
+impl Marks {
+    pub(super) fn of<T: Hash + ?Sized>(&self, thing: &T) -> u64 {
+        self.0.hash_one(thing)
+    }
+
+    /// A page's mark: its first and last row and their number.
+    pub(super) fn of_page<R: Keyed>(&self, rows: &[R]) -> Option<u64> {
+        let mut hasher = self.0.build_hasher();
+        rows.first()?.identify(&mut hasher);
+        rows.last()?.identify(&mut hasher);
+        hasher.write_usize(rows.len());
+        Some(hasher.finish())
+    }
+
+    /// A mark of 128 bits: two ends of the same hash.
+    fn of_key(&self, key: KeyRef<'_>) -> u128 {
+        let mut hasher = self.0.build_hasher();
+        key.hash(&mut hasher);
+        let first = hasher.finish();
+        hasher.write_u8(1);
+        (u128::from(first) << 64) | u128::from(hasher.finish())
+    }
 }
 
-pub(super) fn mark<T: Hash + ?Sized>(thing: &T) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    thing.hash(&mut hasher);
-    hasher.finish()
+/// A mark is a hash already.
+#[derive(Clone, Copy, Debug, Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, mark: u64) {
+        self.0 = mark;
+    }
+
+    fn write_u128(&mut self, mark: u128) {
+        self.write_u64(u64::try_from(mark & u128::from(u64::MAX)).unwrap_or_default());
+    }
 }
+
+type Set<T> = HashSet<T, BuildHasherDefault<AsItIs>>;
 
 /// Notices a circle of any length in bounded memory.
 ///
@@ -34,7 +72,7 @@ pub(super) fn mark<T: Hash + ?Sized>(thing: &T) -> u64 {
 #[derive(Debug, Default)]
 pub(super) struct Circle {
     newest: VecDeque<u64>,
-    set: HashSet<u64>,
+    set: Set<u64>,
     kept: Option<u64>,
     since_kept: u64,
     keep_for: u64,
@@ -65,15 +103,16 @@ impl Circle {
 /// The marks of the newest rows.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
+    marks: Marks,
     newest: VecDeque<u128>,
-    set: HashSet<u128>,
+    set: Set<u128>,
     has_forgotten: bool,
 }
 
 impl Recent {
     /// Whether the key is not among them.
     pub(super) fn insert(&mut self, key: KeyRef<'_>) -> bool {
-        let mark = Self::mark(key);
+        let mark = self.marks.of_key(key);
         if !self.set.insert(mark) {
             return false;
         }
@@ -89,7 +128,7 @@ impl Recent {
 
     /// Whether the key is among them.
     pub(super) fn contains(&self, key: KeyRef<'_>) -> bool {
-        self.set.contains(&Self::mark(key))
+        self.set.contains(&self.marks.of_key(key))
     }
 
     /// What was inserted may not have been all.
@@ -100,10 +139,6 @@ impl Recent {
     /// Whether there were more than can be remembered.
     pub(super) const fn has_forgotten(&self) -> bool {
         self.has_forgotten
-    }
-
-    fn mark(key: KeyRef<'_>) -> u128 {
-        (u128::from(mark(&key)) << 64) | u128::from(mark(&(key, key)))
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use retry_policy::safety::Shrinkable;
 
-use super::circle::{Circle, Recent, mark, page_mark};
+use super::circle::{Circle, Marks, Recent};
 use super::size::PageSize;
 use super::window::Ahead;
 use super::{Ask, Origin, State, WalkStep, rows_for};
@@ -30,6 +30,7 @@ pub(super) struct Cursored<R> {
     /// The cursor of the next page.
     cursor: Option<Arc<str>>,
     window: Option<Window<R>>,
+    marks: Marks,
     cursors: Circle,
     pages: Circle,
     recent: Recent,
@@ -67,6 +68,7 @@ impl<R: Keyed> Cursored<R> {
             repeat_is_end: query.spec.repeat_is_end,
             cursor: None,
             window: None,
+            marks: Marks::default(),
             cursors: Circle::default(),
             pages: Circle::default(),
             recent: Recent::default(),
@@ -178,7 +180,7 @@ impl<R: Keyed> Cursored<R> {
         let Some(Window { state: State::Arrived(page), .. }) = self.window.take() else {
             return None;
         };
-        if page_mark(&page.rows).is_some_and(|mark| self.pages.closes_at(mark)) {
+        if self.marks.of_page(&page.rows).is_some_and(|mark| self.pages.closes_at(mark)) {
             let cursor = self.cursor.as_deref().unwrap_or_default().to_owned();
             self.repeats(Inconsistency::PageRepeats { cursor });
             return None;
@@ -268,7 +270,7 @@ impl<R: Keyed> Cursored<R> {
                 }
             }
         }
-        if asked_by == Some(&cursor) || self.cursors.closes_at(mark(&*cursor)) {
+        if asked_by == Some(&cursor) || self.cursors.closes_at(self.marks.of(&*cursor)) {
             self.repeats(Inconsistency::CursorRepeats { cursor: cursor.to_string() });
         }
         Some(cursor)

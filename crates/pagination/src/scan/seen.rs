@@ -6,7 +6,7 @@
 
 use retry_policy::safety::Shrinkable;
 
-use super::circle::{Circle, Recent, page_mark};
+use super::circle::{Circle, Marks, Recent};
 use super::size::PageSize;
 use super::window::Ahead;
 use super::{Ask, Origin, State, WalkStep, keyless, rows_for};
@@ -48,6 +48,7 @@ pub(super) struct Seen<R> {
     skip: u64,
     pass: u32,
     /// The pages of this pass, and how many of them came again.
+    marks: Marks,
     pages: Circle,
     repeated: u32,
     /// The row that is the last in the order of the scan, and how often it was asked for.
@@ -100,6 +101,7 @@ impl<R: Keyed> Seen<R> {
             distinct: 0,
             skip: 0,
             pass: 1,
+            marks: Marks::default(),
             pages: Circle::default(),
             repeated: 0,
             fence: None,
@@ -224,7 +226,7 @@ impl<R: Keyed> Seen<R> {
             self.step_back(asked);
             return None;
         }
-        if page_mark(&page.rows).is_some_and(|mark| self.pages.closes_at(mark)) {
+        if self.marks.of_page(&page.rows).is_some_and(|mark| self.pages.closes_at(mark)) {
             self.repeated += 1;
         }
         report.pages += 1;

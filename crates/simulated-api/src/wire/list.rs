@@ -69,8 +69,9 @@ impl Told<'_> {
         let place = if has_pages { ("page", page) } else { ("skip", skip) };
         let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
         let kept = self.list.pairs.iter().filter(|(name, _)| name != place.0);
-        let kept: String =
-            kept.map(|(name, value)| format!("{}={}&", encode(name), encode(value))).collect();
+        let kept: String = kept
+            .flat_map(|(name, value)| [encode(name), "=".into(), encode(value), "&".into()])
+            .collect();
         Some(format!("<{}?{kept}{}={}>; rel=\"next\"", self.list.path, place.0, place.1))
     }
 }

@@ -9,6 +9,11 @@ use std::sync::Arc;
 const EMPTY_FENCES: u32 = 12;
 
 impl<R: Keyed> Anchored<R> {
+    /// The fence is known already.
+    pub(in super::super) fn fence_at(&mut self, key: Key) {
+        self.fence.key = Some(Arc::new(key));
+    }
+
     pub(super) fn ask_fence(&mut self) -> Ask {
         self.next_id += 1;
         let id = self.next_id;

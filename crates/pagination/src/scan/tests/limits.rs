@@ -105,8 +105,8 @@ fn a_bad_row_is_delivered_once_and_makes_the_scan_best_effort() {
                 Step::Ask(ask) => {
                     let mut all: Vec<Row> = (0..12)
                         .map(|at| match at {
-                            at if at == bad => Row::with_key("{}", crate::Key::Number(i128::MAX)),
-                            at => Row::with_key("{}", crate::Key::Number(at)),
+                            at if at == bad => Row::with_key("{}", Key::Number(i128::MAX)),
+                            at => Row::with_key("{}", Key::Number(at)),
                         })
                         .collect();
                     let (skip, order) = ask.rank().unwrap();
