@@ -340,3 +340,24 @@ async fn a_limit_sends_one_request_for_what_one_page_holds() {
     assert_eq!(log.len(), 1);
     assert_eq!(log[0].uri.query(), Some("limit=31&skip=0&sort=_id"));
 }
+
+/// Released crates stay small: the crates behind each, itself not counted.
+#[test]
+fn the_crates_need_no_more_crates_than_they_may() {
+    let count = |package: &str, features: &str| {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let output = std::process::Command::new(cargo)
+            .args(["tree", "--offline", "--prefix=none", "--edges=normal", "--no-dedupe"])
+            .args(["--format={p}", "--package", package, "--features", features])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        let mut crates: Vec<_> = text.lines().filter_map(|line| line.split(' ').next()).collect();
+        crates.sort_unstable();
+        crates.dedup();
+        (crates.len() - 1, crates.iter().any(|name| *name == "tracing"))
+    };
+    let (crates, has_tracing) = count("pagination", "");
+    assert!(crates <= 18 && !has_tracing, "{crates}");
+}

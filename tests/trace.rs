@@ -6,7 +6,10 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
+use pagination::dialect::JUMPCLOUD_V1;
+use pagination::{Outcome, Pages, Query};
 use retry_layer::{BoxError, Credential, Key, Stack, policy::profile};
+use simulated_api::{Api, Fault, SimulatedApi};
 use tower::{ServiceExt, service_fn};
 use tracing_subscriber::fmt::format::FmtSpan;
 
@@ -98,4 +101,52 @@ async fn a_secret_is_nowhere() {
         assert!(said.contains("http.request.method"), "the log is not empty");
         assert!(!said.contains("s3cret"), "{said}");
     }
+}
+
+#[tokio::test]
+async fn events_tell_of_pages_shrinking_repairs_and_resuming_and_of_no_secret() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let api = SimulatedApi::builder(Api::JumpCloudV1)
+        .rows(500)
+        .script([(3, Fault::status(504)), (5, Fault::status(500))])
+        .writes(|number, rows| {
+            if number == 6 {
+                rows.delete_at(0);
+            }
+        })
+        .build();
+    let service = tower::ServiceBuilder::new()
+        .map_request(|mut request: Request<Full<Bytes>>| {
+            let key = http::HeaderValue::from_static("key");
+            request.headers_mut().insert("x-api-key", key);
+            request
+        })
+        .service(api);
+    let uri = "https://api.example.com/api/systemusers?token=s3cret".parse().unwrap();
+    let query = Query::new(JUMPCLOUD_V1, uri).unwrap().header("x-org-id", "s3cret").unwrap();
+    let query = query.filter(JUMPCLOUD_V1.field("username").ne("s3cret"));
+    let mut pages = Pages::new(service, query).keep_going(1);
+    while let Some(rows) = pages.next().await {
+        rows.unwrap();
+    }
+    assert_eq!(pages.report().outcome(), Some(&Outcome::Complete));
+    tracing::info!(?pages, "what was used");
+    let said = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    for line in [
+        "page asked for ask=1 rank=0 rows=100 order=Ascending",
+        "page arrived ask=1 rows=100",
+        "page is asked for again with fewer rows ask=3 rows=100",
+        "scan goes on after a failure rows=",
+        "rows have shifted between two pages: repaired rows=",
+    ] {
+        assert!(said.contains(line), "{line}\n{said}");
+    }
+    assert!(!said.contains("s3cret"), "{said}");
 }

@@ -48,10 +48,32 @@
 //!
 //! | module | what it does |
 //! | --- | --- |
-//! | [`dialect`] | the wire formats of real APIs |
+//! | [`dialect`] | the wire formats of real APIs, and how to describe another |
+//! | [`filter`] | conditions that only an API's own operators can make |
 //! | [`scan`] | the pure state machine |
 //! | [`page`] | rows out of an answer's body |
-//! | the crate root | [`Query`], the streams, [`Report`], [`Checkpoint`] |
+//! | [`fetch`] | how a page is had, over a tower service or by a function of your own |
+//! | [`partition`] | one collection as several scans side by side |
+//! | [`stable_sort`] | the unique sort as a tower layer, for SDKs |
+//! | [`report`] | how it ended, with its counts |
+//! | the crate root | [`Query`], the streams, [`Checkpoint`] |
+//!
+//! # Ways to find the next page
+//!
+//! | way | for | a row can be missed |
+//! | --- | --- | --- |
+//! | anchored, with a fence | `skip` and `limit`, page numbers | no |
+//! | keyset ([`Query::keyset`]) | the same, where a filter on the key is promised or proved | no |
+//! | cursor, token, `search_after` | as the API says | if the API misses it |
+//! | link | `Link: <…>; rel="next"` | if the API misses it: most hold a plain offset |
+//! | by other fields ([`Query::sort_by`]) | fields that never change | no |
+//! | by other fields that may change | the same | yes: best effort |
+//! | unsorted ([`Query::unstable`]) | lists without a sort | yes: best effort |
+//!
+//! A scan in descending order ([`Query::sort`] with `-`) promises the same. New rows come in front of it there, so it
+//! reads nothing that was added, and steps forward past what was.
+//!
+//! Rows may be deleted while they are read, by the reader as well: an anchored scan visits all that are left.
 //!
 //! # What is not done
 //!

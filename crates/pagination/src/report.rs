@@ -124,6 +124,8 @@ pub enum Inconsistency {
         /// The key that follows it.
         next: Key,
     },
+    /// No row of a page has a key.
+    NoKeys,
     /// Page after page brings no new row.
     NoProgress {
         /// The pages in a row without a new one.
@@ -169,6 +171,7 @@ impl fmt::Display for Inconsistency {
             Self::KeysNotIncreasing { key, next } => {
                 write!(f, "keys are not increasing: `{next}` follows `{key}`")
             }
+            Self::NoKeys => f.write_str("no row of a page has a key"),
             Self::NoProgress { pages } => {
                 write!(f, "no progress: {pages} pages in a row brought no new row")
             }

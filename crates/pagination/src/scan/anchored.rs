@@ -303,6 +303,9 @@ impl<R: Keyed> Anchored<R> {
         if let Some((key, next)) = out_of_order(rows, self.order) {
             return Some(Inconsistency::KeysNotIncreasing { key, next });
         }
+        if !rows.is_empty() && rows.iter().all(|row| row.key().is_none()) {
+            return Some(Inconsistency::NoKeys);
+        }
         let above = window.above.as_ref().map(Key::borrow);
         let is_excluded = |key: &KeyRef<'_>| {
             above.is_some_and(|above| self.order.compare(*key, above).is_le())

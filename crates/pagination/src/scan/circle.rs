@@ -30,9 +30,9 @@ impl Marks {
     }
 
     /// A mark of 128 bits: two ends of the same hash.
-    fn of_key(&self, key: KeyRef<'_>) -> u128 {
+    fn wide(&self, identify: impl FnOnce(&mut <RandomState as BuildHasher>::Hasher)) -> u128 {
         let mut hasher = self.0.build_hasher();
-        key.hash(&mut hasher);
+        identify(&mut hasher);
         let first = hasher.finish();
         hasher.write_u8(1);
         (u128::from(first) << 64) | u128::from(hasher.finish())
@@ -112,7 +112,18 @@ pub(super) struct Recent {
 impl Recent {
     /// Whether the key is not among them.
     pub(super) fn insert(&mut self, key: KeyRef<'_>) -> bool {
-        let mark = self.marks.of_key(key);
+        self.insert_mark(self.marks.wide(|hasher| key.hash(hasher)))
+    }
+
+    /// The same of a row: by its key, or by what it is where it has none.
+    pub(super) fn insert_row<R: Keyed>(&mut self, row: &R) -> bool {
+        match row.key() {
+            Some(key) => self.insert(key),
+            None => self.insert_mark(self.marks.wide(|hasher| row.identify(hasher))),
+        }
+    }
+
+    fn insert_mark(&mut self, mark: u128) -> bool {
         if !self.set.insert(mark) {
             return false;
         }
@@ -128,7 +139,7 @@ impl Recent {
 
     /// Whether the key is among them.
     pub(super) fn contains(&self, key: KeyRef<'_>) -> bool {
-        self.set.contains(&self.marks.of_key(key))
+        self.set.contains(&self.marks.wide(|hasher| key.hash(hasher)))
     }
 
     /// What was inserted may not have been all.

@@ -237,7 +237,7 @@ impl<R: Keyed> Seen<R> {
         let overlap = u64::from(self.anchor.is_some() && begins_at > 0);
         let mut again = 0_u64;
         rows.retain(|row| {
-            let is_new = row.key().is_none_or(|key| seen.insert(key));
+            let is_new = seen.insert_row(row);
             again += u64::from(!is_new);
             is_new
         });
