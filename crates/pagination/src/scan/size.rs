@@ -27,6 +27,8 @@ const LAST_GROWTH: u32 = 256;
 pub(super) struct PageSize {
     current: u32,
     ceiling: u32,
+    /// The least ceiling that the API has named.
+    capped: u32,
     /// The smallest page that is asked for after a failure.
     floor: u32,
     good: u32,
@@ -40,6 +42,7 @@ impl PageSize {
         Self {
             current: rows,
             ceiling: rows,
+            capped: u32::MAX,
             floor: FLOOR,
             good: 0,
             grow_after: FIRST_GROWTH,
@@ -53,11 +56,13 @@ impl PageSize {
         self
     }
 
-    /// The API allows no more rows than this; whether that is less than was asked for.
+    /// The API allows no more rows than this; whether that is less than was asked for, and than it has said
+    /// before.
     pub(super) fn cap(&mut self, ceiling: u32, asked: u32) -> bool {
-        if ceiling == 0 || ceiling >= asked {
+        if ceiling == 0 || ceiling >= asked || ceiling >= self.capped {
             return false;
         }
+        self.capped = ceiling;
         self.ceiling = self.ceiling.min(ceiling).max(FLOOR.min(self.ceiling));
         self.current = self.current.min(self.ceiling);
         true

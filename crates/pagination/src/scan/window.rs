@@ -24,6 +24,8 @@ pub(super) struct Window<R> {
     pub(super) rows: u32,
     pub(super) state: State<R>,
     pub(super) carried: Shrinkable,
+    /// How often it was asked for again with fewer rows.
+    pub(super) shrunk: u32,
     /// How far the next step back goes.
     pub(super) back: u64,
     pub(super) role: Role,
@@ -149,6 +151,7 @@ impl<R> Window<R> {
             rows: 0,
             state: State::Wanted,
             carried: Shrinkable::new(),
+            shrunk: 0,
             back: 0,
             role: Role::Next,
             catches_up: false,

@@ -134,6 +134,39 @@ fn a_bad_row_is_delivered_once_and_makes_the_scan_best_effort() {
 }
 
 #[test]
+fn a_ceiling_that_cannot_be_met_and_pages_that_stay_too_heavy_are_failures_not_loops() {
+    let counted = Query::new(crate::dialect::OPERATIONS1, "http://h/".parse().unwrap()).unwrap();
+    for query in [offset(100, 0), cursored(100), counted.untyped()] {
+        for refuse in [
+            |scan: &mut Scan, id| scan.at_most(id, 1),
+            |scan: &mut Scan, id| scan.too_heavy(id, None),
+        ] {
+            let model = Model::new(900);
+            let mut scan = Scan::new(query.clone());
+            let mut asked = 0;
+            loop {
+                match scan.step() {
+                    // The first page comes, so that a counted one must overlap.
+                    Step::Ask(ask) if ask.id() == 1 => {
+                        scan.answer(1, model.page(&ask.at, ask.rows as usize));
+                    }
+                    Step::Ask(ask) => {
+                        asked += 1;
+                        assert!(asked < 40, "asked for again and again");
+                        if !refuse(&mut scan, ask.id()) {
+                            scan.failed(ask.id());
+                        }
+                    }
+                    Step::Rows(_) | Step::Wait => {}
+                    Step::Failed { .. } => break,
+                    Step::Done => panic!("a failure is no end"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn cancelling_ends_with_a_place_to_go_on() {
     let model = Model::new(25);
     let mut scan = Scan::new(offset(10, 0));
