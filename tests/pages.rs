@@ -341,6 +341,71 @@ async fn a_limit_sends_one_request_for_what_one_page_holds() {
     assert_eq!(log[0].uri.query(), Some("limit=31&skip=0&sort=_id"));
 }
 
+/// Is told when it is dropped.
+struct Dropped(Arc<AtomicUsize>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn dropping_a_stream_cancels_what_is_in_flight() {
+    let (sent, dropped) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let api = v1().rows(900).build();
+    let (inner, count, drops) = (authorized(&api), Arc::clone(&sent), Arc::clone(&dropped));
+    let service = service_fn(move |request: Request<Full<Bytes>>| {
+        let (mut inner, at) = (inner.clone(), count.fetch_add(1, Ordering::Relaxed));
+        let guard = Dropped(Arc::clone(&drops));
+        async move {
+            let _guard = guard;
+            if at > 0 {
+                std::future::pending::<()>().await;
+            }
+            inner.call(request).await
+        }
+    });
+    let mut pages = Pages::new(service, users().prefetch(3));
+    pages.next().await.unwrap().unwrap();
+    assert!(pages.next().now_or_never().is_none(), "the next page hangs");
+    let (sent, before) = (sent.load(Ordering::Relaxed), dropped.load(Ordering::Relaxed));
+    assert_eq!((sent, before), (5, 1), "the fence and three pages ahead are on their way");
+    drop(pages);
+    assert_eq!(dropped.load(Ordering::Relaxed), sent);
+}
+
+#[tokio::test]
+async fn a_cursor_that_repeats_is_the_end_only_for_an_api_that_promises_it() {
+    use pagination::dialect::{Dialect, Method};
+    const CIRCLE: Dialect = Dialect::new("circle", Method::Cursor)
+        .key(&["id"])
+        .call(|call| {
+            if let Some(cursor) = call.cursor() {
+                call.parameter("from", cursor);
+            }
+        })
+        .page(|answer| {
+            let [rows, next] = answer.object(["rows", "next"])?;
+            Ok(answer.rows_in(rows)?.with_next(next.cursor()?))
+        });
+    for (dialect, is_end) in [(CIRCLE, false), (CIRCLE.repeat_is_end(), true)] {
+        let api = service_fn(|request: Request<Full<Bytes>>| async move {
+            let at = if request.uri().query().is_some() { 2 } else { 1 };
+            let body = format!("{{\"rows\":[{{\"id\":{at}}}],\"next\":\"same\"}}");
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(body)))
+        });
+        let query = Query::new(dialect, "http://h/".parse().unwrap()).unwrap();
+        let mut pages = Pages::new(api, query);
+        let mut rows = 0;
+        while let Some(page) = pages.next().await {
+            rows += page.unwrap().rows().len();
+        }
+        let is_complete = pages.report().outcome() == Some(&Outcome::Complete);
+        assert_eq!((rows, is_complete), (2, is_end), "{}", pages.report());
+    }
+}
+
 /// Released crates stay small: the crates behind each, itself not counted.
 #[test]
 fn the_crates_need_no_more_crates_than_they_may() {

@@ -110,6 +110,8 @@ async fn a_filter_that_is_ignored_or_not_cast_is_found_at_the_bound() {
     let bounds = vec![Key::Text("b".into()), Key::Text("a".into())];
     let error = Partitions::split_at(authorized(&api), users(), bounds).await.unwrap_err();
     assert!(matches!(error, CannotSplit::Order));
+    let error = Partitions::split(authorized(&api), users().limit(5), 2).await.unwrap_err();
+    assert!(matches!(error, CannotSplit::Limited));
 }
 
 #[tokio::test]

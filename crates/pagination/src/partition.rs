@@ -89,6 +89,8 @@ impl<F: Fetch> Part<F> {
 pub enum CannotSplit<E> {
     /// A page that was asked for could not be had.
     Fetch(Error<E>),
+    /// The query has a limit, which no range can keep for all.
+    Limited,
     /// The bounds do not rise.
     Order,
     /// The filter for keys does not do what it should at this bound: it is ignored, or reads the bound as
@@ -107,6 +109,7 @@ impl<E: fmt::Display> fmt::Display for CannotSplit<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fetch(error) => error.fmt(f),
+            Self::Limited => f.write_str("a query with a limit cannot be read in ranges"),
             Self::NotProved { bound } => {
                 write!(f, "the filter for keys does not work at `{bound}`: ranges could lose rows")
             }
@@ -182,6 +185,9 @@ impl<F: Fetch + Clone> Partitions<F> {
         // The rows next to the bounds are the fences of the ranges below them.
         let mut fences = vec![None; bounds.len()];
         let bound = query.terms.bound().map_err(CannotSplit::Query)?;
+        if query.terms.limit.is_some() {
+            return Err(CannotSplit::Limited);
+        }
         if bounds.windows(2).any(|pair| pair[0] >= pair[1]) {
             return Err(CannotSplit::Order);
         }

@@ -293,7 +293,8 @@ impl Report {
         self.totals
     }
 
-    /// The time that the pages took, by the caller's clock or the layers' record; zero without either.
+    /// The time from the first request to the newest answer by the caller's clock; without one, what the pages took by
+    /// the layers' record, added up; zero without either.
     #[must_use]
     pub const fn elapsed(&self) -> Duration {
         self.elapsed

@@ -35,6 +35,8 @@ pub struct Pages<F: Fetch> {
     /// How often it went on by itself since the last page.
     went_on: u32,
     clock: Option<fn() -> Duration>,
+    /// When the first page was asked for.
+    began: Option<Duration>,
 }
 
 /// A request on its way, or the room for one: its box is used again.
@@ -92,6 +94,7 @@ impl<F: Fetch> Pages<F> {
             keep_going: 0,
             went_on: 0,
             clock: None,
+            began: None,
         }
     }
 
@@ -171,6 +174,7 @@ impl<F: Fetch> Pages<F> {
             Poll::Ready(Ok(())) => {}
         }
         let since = self.clock.map_or(Duration::ZERO, |now| now());
+        self.began.get_or_insert(since);
         let future = match self.fetch.fetch(self.scan.query(), &ask) {
             Ok(future) => future,
             Err(error) => {
@@ -233,7 +237,11 @@ impl<F: Fetch> Pages<F> {
         report.requests += sent;
         report.retries += sent.saturating_sub(1);
         report.waited += waited;
-        report.elapsed += took;
+        report.elapsed = match (self.clock, self.began) {
+            (Some(now), Some(began)) => now().saturating_sub(began),
+            // Without a clock only what each page took is known.
+            _ => report.elapsed + took,
+        };
         if !waited.is_zero() {
             self.scan.throttled();
         }

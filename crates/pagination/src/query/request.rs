@@ -84,7 +84,7 @@ impl Terms {
         let Some(bound) = self.spec.bound else { return };
         let is_descending = self.order == Order::Descending;
         let mut push = |comparison, key: &Key| {
-            let field = self.spec.key.paths.first().copied().unwrap_or_default();
+            let field = self.key.paths.first().copied().unwrap_or_default();
             call.all.push((bound.filter)(field, comparison, key.borrow()));
         };
         // The last key read stands in for the end of the range that it lies beyond.

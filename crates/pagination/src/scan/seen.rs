@@ -11,6 +11,7 @@ use super::size::PageSize;
 use super::window::Ahead;
 use super::{Ask, Origin, State, WalkStep, keyless, rows_for};
 use crate::checkpoint::Resume;
+use crate::dialect::Method;
 use crate::page::Page;
 use crate::query::{At, Terms};
 use crate::report::{Doubt, Inconsistency, Outcome, Report};
@@ -35,6 +36,8 @@ pub(super) struct Seen<R> {
     /// How a list that is sorted is anchored.
     anchor: Option<Anchor>,
     second_pass: bool,
+    /// Whether pages are counted, so that each begins at a multiple of its size.
+    is_counted: bool,
     size: PageSize,
     ahead: Ahead,
     left: Option<u64>,
@@ -91,6 +94,7 @@ impl<R: Keyed> Seen<R> {
                 has_reverse: query.spec.has_reverse,
             }),
             second_pass: query.second_pass,
+            is_counted: matches!(query.spec.method, Method::PageIndex { .. }),
             size: PageSize::new(query.rows_per_page(), query.spec.time_limit),
             ahead: Ahead::new(0),
             left: None,
@@ -276,6 +280,7 @@ impl<R: Keyed> Seen<R> {
             // for twice, as it may be a fault.
             0 if is_owed && self.empty % 2 == 1 => u64::from(asked),
             0 => 0,
+            _ if self.is_counted => u64::from(asked) - self.skip % u64::from(asked),
             places => places - u64::from(self.anchor.is_some()),
         };
         self.skip = self.skip.saturating_add(by);

@@ -100,6 +100,45 @@ fn a_row_that_slipped_by_is_found_by_a_second_pass_or_told_by_the_count() {
 }
 
 #[test]
+fn an_unsorted_list_of_counted_pages_is_walked_page_by_page_at_any_size() {
+    let query = Query::unstable(crate::dialect::OPERATIONS1, "http://h/".parse().unwrap()).unwrap();
+    let query = query.page_size(10).unwrap().untyped();
+    for (too_heavy, short) in [(99, 99), (2, 99), (99, 1), (1, 2)] {
+        let model = Model::new(57);
+        let mut scan = Scan::new(query.clone());
+        let (mut requests, mut delivered) = (0, Vec::new());
+        loop {
+            match scan.step() {
+                Step::Ask(ask) => {
+                    let (skip, _) = ask.rank().unwrap();
+                    let rows = u64::from(ask.rows);
+                    // What such an API answers: the page with this number.
+                    let skip = skip / rows * rows;
+                    let at = At::Rank { skip, order: Order::Ascending, above: None };
+                    if requests == too_heavy {
+                        assert!(scan.too_heavy(ask.id(), None));
+                    } else {
+                        let mut page = model.page(&at, ask.rows as usize);
+                        if requests == short {
+                            // Two of its rows are counted and not shown.
+                            page.rows.truncate(ask.rows as usize - 2);
+                        }
+                        scan.answer(ask.id(), page);
+                    }
+                    requests += 1;
+                }
+                Step::Rows(rows) => delivered.extend(numbers(&rows)),
+                Step::Done => break,
+                other => panic!("{other:?}"),
+            }
+        }
+        let hidden = if short == 99 { 0 } else { 2 };
+        assert_eq!(wrong(&model, &delivered), (hidden, 0), "{too_heavy} {short}");
+        assert!(matches!(scan.report().outcome(), Some(Outcome::BestEffort { .. })));
+    }
+}
+
+#[test]
 fn an_unsorted_list_that_ignores_the_offset_ends_as_inconsistent() {
     let model = Model::new(30);
     let mut scan = Scan::new(members(10));
