@@ -69,8 +69,9 @@ impl Keyed for Raw {
         None
     }
 
-    fn identify<H: std::hash::Hasher>(&self, hasher: &mut H) {
+    fn identify<H: std::hash::Hasher>(&self, hasher: &mut H) -> bool {
         hasher.write_u64(self.0);
+        true
     }
 }
 

@@ -202,7 +202,7 @@ where
 #[tokio::test]
 async fn an_sdk_gets_the_unique_sort_without_being_changed() {
     let api = SimulatedApi::builder(Api::JumpCloudV1).rows(250).build();
-    let sort = StableSortLayer::new(JUMPCLOUD_V1);
+    let sort = StableSortLayer::new(JUMPCLOUD_V1).unwrap();
     let service = ServiceBuilder::new().layer(sort.clone()).service(authorized(&api));
     assert_eq!(list_users(service).await.unwrap().len(), 250);
     for entry in api.log() {
@@ -230,7 +230,7 @@ async fn a_request_gets_the_key_appended_or_is_refused_and_others_pass() {
         log.lock().unwrap().push(request.uri().to_string());
         async { Ok::<_, Infallible>(()) }
     });
-    let v1 = StableSortLayer::new(JUMPCLOUD_V1);
+    let v1 = StableSortLayer::new(JUMPCLOUD_V1).unwrap();
     for (asked, expected) in [
         ("/api/systemusers?skip=0", "/api/systemusers?skip=0&sort=_id"),
         ("/api/systemusers?limit=5&sort=", "/api/systemusers?limit=5&sort=_id"),
@@ -254,7 +254,8 @@ async fn a_request_gets_the_key_appended_or_is_refused_and_others_pass() {
     let counts = v1.counts();
     assert_eq!((counts.sorted, counts.passed, counts.refused, counts.unstable), (4, 7, 0, 0));
 
-    let v2 = StableSortLayer::new(JUMPCLOUD_V2);
+    let v2 = StableSortLayer::new(JUMPCLOUD_V2).unwrap();
+    assert!(StableSortLayer::new(JUMPCLOUD_SEARCH).is_err(), "it asks in a body");
     for (asked, expected) in [
         ("/api/v2/usergroups?skip=0&sort=name", "/api/v2/usergroups?skip=0&sort=name%2C_id"),
         ("/api/v2/usergroups?skip=0&sort=name,id", "/api/v2/usergroups?skip=0&sort=name,id"),
@@ -266,7 +267,7 @@ async fn a_request_gets_the_key_appended_or_is_refused_and_others_pass() {
     }
     assert_eq!((v2.counts().unstable, v2.counts().sorted), (1, 1));
 
-    let refusing = StableSortLayer::new(JUMPCLOUD_V1).refuse();
+    let refusing = StableSortLayer::new(JUMPCLOUD_V1).unwrap().refuse();
     let reached = Arc::clone(&sent);
     let api = service_fn(move |request: Request<()>| {
         reached.lock().unwrap().push(request.uri().to_string());

@@ -142,7 +142,7 @@ async fn events_tell_of_pages_shrinking_repairs_and_resuming_and_of_no_secret() 
     for line in [
         "page asked for ask=1 rank=0 rows=100 order=Ascending",
         "page arrived ask=1 rows=100",
-        "page is asked for again with fewer rows ask=3 rows=100",
+        "pages become smaller ask=3 rows=100",
         "scan goes on after a failure rows=",
         "rows have shifted between two pages: repaired rows=",
     ] {

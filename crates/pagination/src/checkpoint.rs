@@ -13,7 +13,7 @@ const VERSION: u64 = 1;
 
 /// A place in a scan: everything up to one row is done.
 ///
-/// It belongs to one query, by a hash of its dialect, origin, address, filters and sort. It is written and
+/// It belongs to one query, by its [`fingerprint`](Query::fingerprint). It is written and
 /// read by `serde`; [`Scan::resume`](crate::Scan::resume) says whether it fits.
 ///
 /// ```
@@ -28,7 +28,7 @@ const VERSION: u64 = 1;
 /// assert_eq!(scan.checkpoint().rows(), 0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Checkpoint {
     pub(crate) query: u64,
     pub(crate) rows: u64,
@@ -39,7 +39,14 @@ pub struct Checkpoint {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Resume {
     /// Behind the row with this key, which was last seen at this rank, and as many rows without one.
-    Anchored { last: Option<Key>, skip: u64, beyond: u64, fence: Option<Key>, hidden: bool },
+    Anchored {
+        last: Option<Key>,
+        skip: u64,
+        beyond: u64,
+        bad: u64,
+        fence: Option<Key>,
+        hidden: bool,
+    },
     /// Nowhere: the cursor that comes next was followed already.
     Circle { cursor: String },
     /// At the page behind this cursor, without the rows that were taken from it.
@@ -52,6 +59,13 @@ pub(crate) enum Resume {
     Seen { skip: u64, pass: u32, known: Vec<Key> },
 }
 
+/// Without its cursor, which may be an address with a secret.
+impl fmt::Debug for Checkpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Checkpoint").field("rows", &self.rows).finish_non_exhaustive()
+    }
+}
+
 impl Checkpoint {
     /// The rows that were delivered up to this place.
     #[must_use]
@@ -59,7 +73,7 @@ impl Checkpoint {
         self.rows
     }
 
-    /// Whether the scan was at its end.
+    /// Whether the scan was complete. One that ended in doubt asks for its end again when it goes on.
     #[must_use]
     pub const fn is_complete(&self) -> bool {
         matches!(self.place, Resume::End)
@@ -80,21 +94,27 @@ impl Checkpoint {
     ///
     /// [`InvalidCheckpoint`] for a checkpoint of another query, or in a newer format.
     pub fn fits<G>(&self, query: &Query<G>) -> Result<(), InvalidCheckpoint> {
-        if let Resume::Newer { version } = self.place {
-            return Err(InvalidCheckpoint::Newer { version });
-        }
+        self.is_known()?;
         if self.query != query.fingerprint() {
             return Err(InvalidCheckpoint::OtherQuery);
         }
         Ok(())
     }
 
+    /// Whether its format is known.
+    pub(crate) const fn is_known(&self) -> Result<(), InvalidCheckpoint> {
+        match self.place {
+            Resume::Newer { version } => Err(InvalidCheckpoint::Newer { version }),
+            _ => Ok(()),
+        }
+    }
+
     fn to_json(&self) -> Value {
         let key = |key: &Option<Key>| key.as_ref().map_or(Value::Null, Key::to_json);
         let mut version = VERSION;
         let place = match &self.place {
-            Resume::Anchored { last, skip, beyond, fence, hidden } => json!({
-                "last": key(last), "skip": skip, "beyond": beyond, "fence": key(fence),
+            Resume::Anchored { last, skip, beyond, bad, fence, hidden } => json!({
+                "last": key(last), "skip": skip, "beyond": beyond, "bad": bad, "fence": key(fence),
                 "hidden": hidden,
             }),
             Resume::Circle { cursor } => json!({ "circle": cursor }),
@@ -143,6 +163,7 @@ impl Resume {
                 last: key(place.get("last")?)?,
                 skip: skip.as_u64()?,
                 beyond: place.get("beyond")?.as_u64()?,
+                bad: place.get("bad")?.as_u64()?,
                 fence: key(place.get("fence")?)?,
                 hidden: place.get("hidden")?.as_bool()?,
             });
@@ -186,7 +207,7 @@ pub enum InvalidCheckpoint {
         /// The version of its format.
         version: u64,
     },
-    /// It belongs to another API, origin, address, filter, header or sort.
+    /// It belongs to another query, by its [`fingerprint`](Query::fingerprint).
     OtherQuery,
 }
 
@@ -224,14 +245,16 @@ mod tests {
                 last: text("a"),
                 skip: 9,
                 beyond: 0,
+                bad: 2,
                 fence: text("z"),
                 hidden: false,
             },
-            Resume::Anchored { last: None, skip: 0, beyond: 0, fence: None, hidden: true },
+            Resume::Anchored { last: None, skip: 0, beyond: 0, bad: 0, fence: None, hidden: true },
             Resume::Anchored {
                 last: Some(Key::Number(-1)),
                 skip: u64::MAX,
                 beyond: 3,
+                bad: 4,
                 fence: Some(Key::Number(i128::from(u64::MAX))),
                 hidden: false,
             },

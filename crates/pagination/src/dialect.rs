@@ -123,7 +123,7 @@ pub(crate) struct Spec {
     pub(crate) has_reverse: bool,
     /// The parameter that selects fields, and what stands between them; a JSON list if nothing does.
     pub(crate) fields: Option<(&'static str, &'static str)>,
-    /// The parameters that the scan writes itself; a name that ends in `[` stands for all that begin so.
+    /// The parameters that the scan writes itself.
     pub(crate) own_parameters: &'static [&'static str],
     pub(crate) headers: &'static [(&'static str, &'static str)],
     /// The header for an organisation, and the paths that must not have it.
@@ -140,13 +140,15 @@ pub(crate) struct Spec {
 }
 
 /// How a list is recognised by a request that somebody else has made.
-pub(crate) struct Lists {
+#[derive(Clone, Copy, Debug)]
+#[allow(clippy::exhaustive_structs, reason = "a dialect's author makes one, in a constant")]
+pub struct Lists {
     /// Whether there is a list at this path.
-    pub(crate) is_list: fn(&str) -> bool,
+    pub is_list: fn(&str) -> bool,
     /// The parameters that page or filter it.
-    pub(crate) pages_by: &'static [&'static str],
+    pub pages_by: &'static [&'static str],
     /// The parameter that sorts it.
-    pub(crate) parameter: &'static str,
+    pub parameter: &'static str,
 }
 
 /// A filter that bounds the key.
@@ -198,6 +200,35 @@ impl<G> Dialect<G> {
 impl Dialect {
     /// A dialect of your own. It asks by [`call`](Self::call) and reads by [`page`](Self::page); pages have
     /// 100 rows at most, rows have no key, and nothing is sorted, until told otherwise.
+    ///
+    /// An API of ranks names its key twice: where it is in a row, and how it is sorted by.
+    ///
+    /// ```
+    /// use pagination::dialect::{Dialect, Method};
+    /// use pagination::{Filter, Query};
+    ///
+    /// /// `GET /cars?offset=0&max=50&order=-plate` answers `{"cars": [{"plate": …}, …], "count": 9}`.
+    /// const CARS: Dialect = Dialect::new("cars", Method::Offset)
+    ///     .key(&["plate"])
+    ///     .sorted_by(&["plate"])
+    ///     .own_parameters(&["offset", "max", "order"])
+    ///     .call(|call| {
+    ///         for filter in call.filters() {
+    ///             call.parameter("where", filter);
+    ///         }
+    ///         call.parameter("offset", call.skip());
+    ///         call.parameter("max", call.rows());
+    ///         call.parameter("order", call.sort()); // `plate`, or `-plate` for the other direction
+    ///     })
+    ///     .page(|answer| {
+    ///         let [cars, count] = answer.object(["cars", "count"])?;
+    ///         Ok(answer.rows_in(cars)?.with_total(count.count()))
+    ///     });
+    ///
+    /// let red = Query::new(CARS, "https://cars.example/cars".parse()?)?.filter(Filter::raw("colour:red"));
+    /// assert!(red.parameter("offset", 3).is_err(), "the scan writes it");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn new(name: &'static str, method: Method) -> Self {
         Self::of(Spec {
@@ -275,6 +306,14 @@ impl Dialect {
         self
     }
 
+    /// How a request of somebody else is recognised that pages one of the API's lists, for
+    /// [`StableSortLayer`](crate::StableSortLayer).
+    #[must_use]
+    pub const fn lists(mut self, lists: &'static Lists) -> Self {
+        self.spec.lists = Some(lists);
+        self
+    }
+
     /// Headers that every request carries.
     #[must_use]
     pub const fn headers(mut self, headers: &'static [(&'static str, &'static str)]) -> Self {
@@ -296,8 +335,9 @@ impl Dialect {
         self
     }
 
-    /// The filter that bounds the key, for keyset paging and key ranges. It is proved by a probe first,
-    /// unless the API's documents promise it (`is_declared`).
+    /// The filter that bounds the key, for keyset paging and key ranges. Where the API's documents promise it
+    /// (`is_declared`) every scan pages by key; else [`Query::keyset`](crate::Query::keyset) asks for it, and it is proved
+    /// by a probe first. It comes with the [filters](Call::filters).
     #[must_use]
     pub const fn bounded_by(
         mut self,

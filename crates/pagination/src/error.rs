@@ -64,6 +64,11 @@ pub enum Error<E> {
 }
 
 impl<E> Error<E> {
+    /// The service, or whatever fetches a page, failed.
+    pub const fn fetch(source: E) -> Self {
+        Self::Fetch { source, attempts: None }
+    }
+
     /// What was tried, if a layer recorded it.
     #[must_use]
     pub fn attempts(&self) -> Option<&Attempts> {
@@ -97,7 +102,9 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
             Self::Status { status, words, location, .. } => {
                 write!(f, "the API answered {status}")?;
                 if let Some(location) = location {
-                    write!(f, ", a redirect to {location} that is not followed")?;
+                    // Its query may hold a signature.
+                    let to = location.split(['?', '#']).next().unwrap_or_default();
+                    write!(f, ", a redirect to {to} that is not followed")?;
                 }
                 words
             }

@@ -51,6 +51,19 @@ pub struct Fetched<R, E> {
     pub attempts: Option<Attempts>,
 }
 
+impl<R, E> From<Page<R>> for Fetched<R, E> {
+    fn from(page: Page<R>) -> Self {
+        Self { page: Ok(page), attempts: None }
+    }
+}
+
+impl<R, E> Fetched<R, E> {
+    /// There is no page, for this reason.
+    pub const fn failed(failure: Failure, source: E) -> Self {
+        Self { page: Err((failure, Error::fetch(source))), attempts: None }
+    }
+}
+
 impl<R, E> From<Result<Page<R>, (Failure, Error<E>)>> for Fetched<R, E> {
     fn from(page: Result<Page<R>, (Failure, Error<E>)>) -> Self {
         Self { page, attempts: None }
@@ -58,7 +71,63 @@ impl<R, E> From<Result<Page<R>, (Failure, Error<E>)>> for Fetched<R, E> {
 }
 
 /// Fetches the pages of a scan. [`Http`] does it over a tower service; another one pages an SDK's own
-/// functions, with rows of its own type.
+/// functions, with rows of its own type. It asks for what the [`Ask`] says; the query's address is not needed then, only
+/// that it tells one list from another.
+///
+/// ```
+/// use std::convert::Infallible;
+/// use std::future::{Ready, ready};
+/// use std::sync::Arc;
+/// use std::task::{Context, Poll};
+/// use pagination::dialect::{Dialect, Method};
+/// use pagination::fetch::Fetched;
+/// use pagination::scan::Ask;
+/// use pagination::{Fetch, InvalidQuery, KeyRef, Keyed, Order, Page, Pages, Query, Scan};
+///
+/// /// What the SDK has: a type, and a function that lists it.
+/// struct User { id: String }
+///
+/// fn list_users(skip: u64, limit: u32, descending: bool) -> (Vec<User>, u64) {
+///     let id = |at: u64| User { id: format!("user {at}") };
+///     let at = |rank| if descending { 2 - rank } else { rank };
+///     ((skip..3).take(limit as usize).map(|rank| id(at(rank))).collect(), 3)
+/// }
+///
+/// impl Keyed for User {
+///     fn key(&self) -> Option<KeyRef<'_>> {
+///         Some(KeyRef::Text(&self.id))
+///     }
+/// }
+///
+/// struct Users;
+///
+/// impl Fetch for Users {
+///     type Row = User;
+///     type Error = Infallible;
+///     type Future = Ready<Fetched<User, Infallible>>;
+///
+///     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+///         Poll::Ready(Ok(()))
+///     }
+///
+///     fn fetch(&mut self, _: &Arc<Query>, ask: &Ask) -> Result<Self::Future, InvalidQuery> {
+///         let (skip, order) = ask.rank().unwrap_or_default();
+///         let (users, total) = list_users(skip, ask.rows(), order == Order::Descending);
+///         Ok(ready(Page::of(users).with_total(total).into()))
+///     }
+/// }
+///
+/// const SDK: Dialect = Dialect::new("sdk", Method::Offset).key(&["id"]).sorted_by(&["id"]);
+///
+/// # use futures_util::FutureExt;
+/// # async {
+/// let query = Query::new(SDK, "https://api.example.com/users".parse()?)?;
+/// let mut pages = Pages::over(Users, Scan::new(query));
+/// let rows = pages.next().await.expect("there are users")?;
+/// assert_eq!(rows.rows()[2].id, "user 2");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }.now_or_never().unwrap().unwrap();
+/// ```
 pub trait Fetch {
     /// The rows of a page.
     type Row: Keyed;
@@ -330,24 +399,41 @@ impl<E> Reader<E> {
             (failure, Error::NotAPage { why, words: (terms.spec.words)(body) })
         })?;
         if let Some((field, end)) = terms.before {
-            page.rows.retain(|row| row.time(field).is_none_or(|time| time < end));
+            if let Some(row) = page.rows.iter().find(|row| row.time(field).is_none()) {
+                let why = crate::NotAPage::BadRow { index: row.index() as usize, key_field: field };
+                return Err((Failure::Permanent, Error::NotAPage { why, words: None }));
+            }
+            page.rows.retain(|row| row.time(field).is_some_and(|time| time < end));
         }
         Ok(page)
     }
 
     /// The largest page that a refusal names: `request parameter "limit" exceeds maximum value of 100`.
     fn ceiling_in(&self, message: Option<&str>) -> Option<u32> {
+        /// What stands before the largest page.
+        const BOUNDS: [&str; 12] = [
+            "maximum",
+            "max ",
+            "exceeds",
+            "exceed ",
+            "at most",
+            "up to",
+            "between",
+            "<=",
+            "larger than",
+            "greater than",
+            "less than",
+            "limited to",
+        ];
         let message = message?.to_ascii_lowercase();
         let is_about_size =
             ["limit", "page size", "pagesize", "page-size", "page_size", "per_page"]
                 .iter()
                 .any(|name| message.contains(name));
-        let is_bound = ["max", "exceed", "at most", "up to", "greater", "less"]
-            .iter()
-            .any(|word| message.contains(word));
-        let numbers = message.split(|letter: char| !letter.is_ascii_digit());
+        let at = BOUNDS.iter().filter_map(|bound| message.rfind(bound)).max()?;
+        let numbers = message[at..].split(|letter: char| !letter.is_ascii_digit());
         let ceiling = numbers.filter_map(|digits| digits.parse().ok()).next_back()?;
-        (is_about_size && is_bound && ceiling > 0 && ceiling < self.rows).then_some(ceiling)
+        (is_about_size && ceiling > 0 && ceiling < self.rows).then_some(ceiling)
     }
 }
 

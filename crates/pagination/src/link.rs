@@ -5,43 +5,79 @@ use core::fmt;
 use http::header::LINK;
 use http::{HeaderMap, Uri};
 
+use crate::NotAPage;
+
 /// The target of the first link with the relation `next`.
-pub(crate) fn next(headers: &HeaderMap) -> Option<&str> {
-    headers.get_all(LINK).iter().find_map(|value| next_in(value.to_str().ok()?))
+///
+/// # Errors
+///
+/// [`NotAPage::NoCursor`] for a header that cannot be read: it may hold the link.
+pub(crate) fn next(headers: &HeaderMap) -> Result<Option<String>, NotAPage> {
+    for value in headers.get_all(LINK) {
+        let text = String::from_utf8_lossy(value.as_bytes());
+        if let Some(target) = next_in(&text).map_err(|()| NotAPage::NoCursor { part: "Link" })? {
+            return Ok(Some(target.to_owned()));
+        }
+    }
+    Ok(None)
 }
 
 /// The same in one header: `<target>; rel="next"; title="a, b", <target>; …`.
-fn next_in(mut text: &str) -> Option<&str> {
+fn next_in(mut text: &str) -> Result<Option<&str>, ()> {
     loop {
-        let (_, rest) = text.split_once('<')?;
-        let (target, rest) = rest.split_once('>')?;
-        let (mut in_quotes, mut is_escaped) = (false, false);
-        let end = rest.find(|letter| {
-            match letter {
-                _ if is_escaped => is_escaped = false,
-                '\\' if in_quotes => is_escaped = true,
-                '"' => in_quotes = !in_quotes,
-                ',' if !in_quotes => return true,
-                _ => {}
-            }
-            false
-        });
-        let (parameters, rest) = rest.split_at(end.unwrap_or(rest.len()));
+        text = text.trim_start_matches([' ', '\t', ',']);
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let (target, rest) =
+            text.strip_prefix('<').and_then(|text| text.split_once('>')).ok_or(())?;
+        let (parameters, rest) = rest.split_at(unquoted(rest, ','));
         if is_next(parameters) {
-            return Some(target.trim());
+            return Ok(Some(target.trim()));
         }
         text = rest;
     }
 }
 
-/// Whether the parameters of a link name the relation `next`, alone or among others.
-fn is_next(parameters: &str) -> bool {
-    // The first `rel` counts (RFC 8288 §3.3).
-    let rel = parameters.split(';').find_map(|parameter| {
-        let (name, value) = parameter.split_once('=')?;
-        name.trim().eq_ignore_ascii_case("rel").then(|| value.trim().trim_matches('"'))
+/// Where this letter first stands outside of quotes, or the end.
+fn unquoted(text: &str, wanted: char) -> usize {
+    let (mut in_quotes, mut is_escaped) = (false, false);
+    let end = text.find(|letter| {
+        match letter {
+            _ if is_escaped => is_escaped = false,
+            '\\' if in_quotes => is_escaped = true,
+            '"' => in_quotes = !in_quotes,
+            letter if letter == wanted && !in_quotes => return true,
+            _ => {}
+        }
+        false
     });
-    rel.is_some_and(|rel| rel.split_whitespace().any(|rel| rel.eq_ignore_ascii_case("next")))
+    end.unwrap_or(text.len())
+}
+
+/// Whether the parameters of a link name the relation `next`, alone or among others.
+fn is_next(mut parameters: &str) -> bool {
+    while !parameters.is_empty() {
+        let (parameter, rest) = parameters.split_at(unquoted(parameters, ';'));
+        parameters = rest.strip_prefix(';').unwrap_or_default();
+        if let Some((name, value)) = parameter.split_once('=') {
+            // The first `rel` counts (RFC 8288 §3.3).
+            if name.trim().eq_ignore_ascii_case("rel") {
+                let rel = value.trim().trim_matches('"');
+                return rel.split_whitespace().any(|rel| rel.eq_ignore_ascii_case("next"));
+            }
+        }
+    }
+    false
+}
+
+/// Whether a link says where the next page is by a number: a plain offset, that no anchor protects.
+pub(crate) fn is_plain_offset(target: &str) -> bool {
+    let query = target.split_once('?').map_or("", |(_, query)| query);
+    query.split('&').filter_map(|pair| pair.split_once('=')).any(|(name, value)| {
+        let is_place = matches!(name, "offset" | "page" | "pageIndex" | "skip" | "start");
+        is_place && !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit())
+    })
 }
 
 /// The path and query of a link, if it leads to the origin of `asked`, the address it was found at.
@@ -155,22 +191,44 @@ mod tests {
     #[test]
     fn the_link_to_the_next_page_is_found_among_others() {
         for (header, target) in [
-            (r#"<https://h/u?page=2>; rel="next""#, Some("https://h/u?page=2")),
-            (r#"</u?page=1>; rel="prev", </u?page=3>; rel="next""#, Some("/u?page=3")),
-            (r#"</u?a=1,2>; rel="last"; title="a, <b>; rel=next", </u>;rel=next"#, Some("/u")),
-            ("</u>; REL=\"last NEXT\"", Some("/u")),
-            ("</u>; title=\"rel=next\"", None),
-            ("</u>; rel=prev; rel=next", None),
-            ("</u>; rel=nextcloud", None),
-            ("</u; rel=next", None),
-            ("", None),
+            (r#"<https://h/u?page=2>; rel="next""#, Ok(Some("https://h/u?page=2"))),
+            (r#"</u?page=1>; rel="prev", </u?page=3>; rel="next""#, Ok(Some("/u?page=3"))),
+            (r#"</u?a=1,2>; rel="last"; title="a, <b>; rel=next", </u>;rel=next"#, Ok(Some("/u"))),
+            (r#"</u?page=1>; title="a; rel=next"; rel="prev""#, Ok(None)),
+            ("</u>; REL=\"last NEXT\"", Ok(Some("/u"))),
+            ("</u>; rel=next; title=\"nächste\"", Ok(Some("/u"))),
+            ("</u>; title=\"rel=next\"", Ok(None)),
+            ("</u>; rel=prev; rel=next", Ok(None)),
+            ("</u>; rel=nextcloud", Ok(None)),
+            ("</u; rel=next", Err(())),
+            ("/u; rel=next", Err(())),
+            ("", Ok(None)),
+            (" , ", Ok(None)),
         ] {
             assert_eq!(next_in(header), target, "{header}");
         }
         let mut headers = HeaderMap::new();
         headers.append(LINK, "</a>; rel=prev".parse().unwrap());
-        headers.append(LINK, "</b>; rel=next".parse().unwrap());
-        assert_eq!(next(&headers), Some("/b"));
+        headers.append(
+            LINK,
+            http::HeaderValue::from_bytes(b"</b>; title=\"\xe4\"; rel=next").unwrap(),
+        );
+        assert_eq!(next(&headers), Ok(Some("/b".into())), "whatever the other letters are");
+        headers.insert(LINK, "</a; rel=next".parse().unwrap());
+        assert_eq!(next(&headers), Err(NotAPage::NoCursor { part: "Link" }), "no end");
+    }
+
+    #[test]
+    fn a_link_with_a_number_for_its_place_is_a_plain_offset() {
+        for (target, is_plain) in [
+            ("/u?per_page=9&page=2", true),
+            ("/u?skip=100", true),
+            ("/u?page=abc", false),
+            ("/u?after=17&per_page=9", false),
+            ("/u/page=2", false),
+        ] {
+            assert_eq!(is_plain_offset(target), is_plain, "{target}");
+        }
     }
 
     #[test]

@@ -115,7 +115,10 @@ impl<E: fmt::Display> fmt::Display for CannotSplit<E> {
             }
             Self::Order => f.write_str("the bounds must rise"),
             Self::Query(error) => error.fmt(f),
-            Self::Uneven => f.write_str("the keys are no numbers to put bounds between"),
+            Self::Uneven => f.write_str(
+                "the keys are no whole numbers or hexadecimal texts of one length to put bounds between; \
+                 bounds of your own can be given",
+            ),
         }
     }
 }
@@ -170,7 +173,16 @@ where
 }
 
 impl<F: Fetch + Clone> Partitions<F> {
-    async fn split_over(fetch: F, query: Query, parts: u32) -> Result<Self, CannotSplit<F::Error>> {
+    /// As [`split`](Partitions::split), by this.
+    ///
+    /// # Errors
+    ///
+    /// [`CannotSplit`] where ranges could lose rows.
+    pub async fn split_over(
+        fetch: F,
+        query: Query,
+        parts: u32,
+    ) -> Result<Self, CannotSplit<F::Error>> {
         query.terms.bound().map_err(CannotSplit::Query)?;
         let (bounds, last, probes) = bound::even(&fetch, &query, parts).await?;
         Self::over(fetch, query, bounds, (last, probes)).await
@@ -213,6 +225,9 @@ impl<F: Fetch + Clone> Partitions<F> {
         checkpoint: PartitionsCheckpoint,
     ) -> Result<Self, InvalidCheckpoint> {
         let PartitionsCheckpoint { query: of, bounds, parts } = checkpoint;
+        for part in &parts {
+            part.is_known()?;
+        }
         if of != query.fingerprint() || parts.len() != bounds.len() + 1 {
             return Err(InvalidCheckpoint::OtherQuery);
         }

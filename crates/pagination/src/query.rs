@@ -92,7 +92,8 @@ impl<G> Query<G> {
     ///
     /// [`InvalidQuery::NotAbsolute`] without scheme and host, [`InvalidQuery::UserInfo`] with a
     /// password in the address, [`InvalidQuery::OwnParameter`] if the address already holds a
-    /// parameter that the scan writes, [`InvalidQuery::Unsortable`] if the API cannot sort this list, so
+    /// parameter that the scan writes, [`InvalidQuery::NoKey`] for a dialect that is sorted and names no key,
+    /// [`InvalidQuery::Unsortable`] if the API cannot sort this list, so
     /// that it needs [`unstable`](Self::unstable).
     pub fn new(dialect: Dialect<G>, uri: Uri) -> Result<Self, InvalidQuery> {
         let query = Self::of(dialect, uri)?;
@@ -350,7 +351,7 @@ impl<G> Query<G> {
         self
     }
 
-    /// No more than this many rows; no page is larger or asked for beyond what they need, but for one row
+    /// No more than this many rows, those before a checkpoint included; no page is larger or asked for beyond what they need, but for one row
     /// that tells whether there are more.
     #[must_use]
     pub const fn limit(mut self, rows: u64) -> Self {
@@ -383,14 +384,27 @@ impl<G> Query<G> {
         self
     }
 
+    /// The list's address.
+    #[must_use]
+    pub const fn uri(&self) -> &Uri {
+        &self.terms.uri
+    }
+
+    /// The keys that are read, if it is a range of them: from the first, and less than the second.
+    #[must_use]
+    pub const fn range(&self) -> (Option<&Key>, Option<&Key>) {
+        (self.terms.range.from.as_ref(), self.terms.range.to.as_ref())
+    }
+
     /// The same without its filter language.
     #[must_use]
     pub fn untyped(self) -> Query {
         Query { terms: self.terms, grammar: PhantomData }
     }
 
-    /// A stable number for what is read: dialect, origin, address, filters, parameters, headers and sort, not how
-    /// fast and not with which credential.
+    /// A stable number for what is read: the dialect's name, the address, filters, parameters, headers, sort, key fields
+    /// and range of keys. How it is read does not count (page size, limit, prefetch, keyset), and neither do headers that
+    /// are marked as sensitive or whose name says that they hold a credential (`auth`, `cookie`, `key`, `secret`, `token`).
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
         self.terms.fingerprint()

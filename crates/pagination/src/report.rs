@@ -67,12 +67,14 @@ pub enum Doubt {
         /// The last total that it told.
         total: u64,
     },
-    /// More rows than can be remembered: some may have come twice.
+    /// More rows than can be remembered, or rows before a checkpoint: some may have come twice.
     Forgotten,
     /// The API counts rows that it does not show, so that some pages could not be joined.
     HiddenRows,
     /// The rows were sorted by a field that may change.
     MutableSort,
+    /// The API's links hold page numbers or offsets, which lose rows while rows are deleted.
+    PlainOffset,
     /// Neither a reverse order nor a total shows the end: it was looked for, again and again.
     ProbedEnd,
     /// The list cannot be sorted: rows may have changed places between two pages. All that the API counted
@@ -87,9 +89,10 @@ impl fmt::Display for Doubt {
             Self::CountDiffers { seen, total } => {
                 write!(f, "the API counts {total} rows and showed {seen}")
             }
-            Self::Forgotten => f.write_str("more rows than can be remembered"),
+            Self::Forgotten => f.write_str("not all rows that came before are remembered"),
             Self::HiddenRows => f.write_str("the API hides rows"),
             Self::MutableSort => f.write_str("the sort has a field that may change"),
+            Self::PlainOffset => f.write_str("the API's links hold plain offsets"),
             Self::ProbedEnd => f.write_str("the API does not show where the end is"),
             Self::Unsorted => f.write_str("the list cannot be sorted"),
         }
@@ -97,7 +100,7 @@ impl fmt::Display for Doubt {
 }
 
 /// A contradiction in an API's paging.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Inconsistency {
     /// A cursor came back that was followed already.
@@ -145,6 +148,13 @@ pub enum Inconsistency {
     ReverseIgnored,
 }
 
+/// As it is displayed: a cursor may be an address with a secret.
+impl fmt::Debug for Inconsistency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl Inconsistency {
     /// The cursor at which the pages go round in a circle.
     pub(crate) fn cursor(&self) -> Option<&str> {
@@ -158,8 +168,9 @@ impl Inconsistency {
 impl fmt::Display for Inconsistency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::CursorRepeats { cursor } => {
-                write!(f, "the cursor `{cursor}` repeats: the pages go round in a circle")
+            // Neither says the cursor: it may be an address with a secret.
+            Self::CursorRepeats { .. } => {
+                f.write_str("a cursor repeats: the pages go round in a circle")
             }
             Self::FilterIgnored { key } => {
                 write!(f, "row `{key}` is there although the filter excludes it")
@@ -178,9 +189,7 @@ impl fmt::Display for Inconsistency {
             Self::NothingShown { answers } => {
                 write!(f, "{answers} answers in a row show no row although there are some")
             }
-            Self::PageRepeats { cursor } => {
-                write!(f, "the page behind cursor `{cursor}` repeats an earlier one")
-            }
+            Self::PageRepeats { .. } => f.write_str("a page repeats an earlier one"),
             Self::ReverseIgnored => f.write_str("the direction of the sort is ignored"),
         }
     }
@@ -304,24 +313,24 @@ impl Report {
     /// outcome is the worse one.
     #[must_use]
     pub fn merged(mut self, other: &Self) -> Self {
-        self.rows += other.rows;
-        self.pages += other.pages;
-        self.requests += other.requests;
-        self.retries += other.retries;
-        self.waited += other.waited;
-        self.shifts_repaired += other.shifts_repaired;
-        self.duplicates_dropped += other.duplicates_dropped;
-        self.null_rows += other.null_rows;
-        self.bad_rows += other.bad_rows;
-        self.shrinks += other.shrinks;
+        self.rows = self.rows.saturating_add(other.rows);
+        self.pages = self.pages.saturating_add(other.pages);
+        self.requests = self.requests.saturating_add(other.requests);
+        self.retries = self.retries.saturating_add(other.retries);
+        self.waited = self.waited.saturating_add(other.waited);
+        self.shifts_repaired = self.shifts_repaired.saturating_add(other.shifts_repaired);
+        self.duplicates_dropped = self.duplicates_dropped.saturating_add(other.duplicates_dropped);
+        self.null_rows = self.null_rows.saturating_add(other.null_rows);
+        self.bad_rows = self.bad_rows.saturating_add(other.bad_rows);
+        self.shrinks = self.shrinks.saturating_add(other.shrinks);
         self.elapsed = self.elapsed.max(other.elapsed);
         self.totals = match (self.totals, other.totals) {
             (Some(a), Some(b)) => Some(Totals {
-                first: a.first + b.first,
-                last: a.last + b.last,
-                lowest: a.lowest + b.lowest,
-                highest: a.highest + b.highest,
-                moves: a.moves + b.moves,
+                first: a.first.saturating_add(b.first),
+                last: a.last.saturating_add(b.last),
+                lowest: a.lowest.saturating_add(b.lowest),
+                highest: a.highest.saturating_add(b.highest),
+                moves: a.moves.saturating_add(b.moves),
             }),
             _ => None,
         };
@@ -370,6 +379,10 @@ impl fmt::Display for Report {
             f,
             ": {} rows in {} pages, {} requests, {} of them repeated, {} shifts repaired",
             self.rows, self.pages, self.requests, self.retries, self.shifts_repaired
-        )
+        )?;
+        match self.last_total().filter(|total| *total != self.rows) {
+            Some(total) => write!(f, "; the API counts {total}"),
+            None => Ok(()),
+        }
     }
 }

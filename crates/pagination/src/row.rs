@@ -20,9 +20,10 @@ pub trait Keyed {
         Row::new(Bytes::new(), key, 0)
     }
 
-    /// What tells the row from others where it has no key: nothing by default.
-    fn identify<H: Hasher>(&self, hasher: &mut H) {
+    /// Hashes what tells the row from others, its key by default; whether there is anything.
+    fn identify<H: Hasher>(&self, hasher: &mut H) -> bool {
         self.key().hash(hasher);
+        self.key().is_some()
     }
 }
 
@@ -176,11 +177,12 @@ impl Keyed for Row {
         self.clone()
     }
 
-    fn identify<H: Hasher>(&self, hasher: &mut H) {
+    fn identify<H: Hasher>(&self, hasher: &mut H) -> bool {
         match self.key() {
             Some(key) => key.hash(hasher),
             None => self.json.hash(hasher),
         }
+        true
     }
 }
 

@@ -124,6 +124,15 @@ impl Ask {
         }
     }
 
+    /// The key that all its rows follow in the order of the scan, if it begins behind one.
+    #[must_use]
+    pub const fn above(&self) -> Option<&Key> {
+        match &self.at {
+            At::Rank { above, .. } => above.as_ref(),
+            At::Cursor(_) => None,
+        }
+    }
+
     /// Whether the scan can ask for fewer rows instead.
     #[must_use]
     pub const fn is_shrinkable(&self) -> bool {
@@ -246,7 +255,7 @@ impl<R: Keyed> Scan<R> {
             list.truncate(most);
             *left -= list.len() as u64;
         }
-        self.report.rows = before + list.len() as u64;
+        self.report.rows = before.saturating_add(list.len() as u64);
         if self.query.terms.key.is_required {
             self.report.bad_rows += keyless(&list);
         }
@@ -277,7 +286,7 @@ impl<R: Keyed> Scan<R> {
     ///
     /// # Errors
     ///
-    /// [`InvalidQuery::TooLong`] if filters and cursor make an address that no request can carry.
+    /// As [`Query::request`].
     pub fn request<B: From<bytes::Bytes>>(&self, ask: &Ask) -> Result<Request<B>, InvalidQuery> {
         self.query.request(ask)
     }
@@ -303,9 +312,11 @@ impl<R: Keyed> Scan<R> {
     }
 
     /// A page of this many rows took this long: the next is smaller if that is near the API's limit.
-    pub fn took(&mut self, rows: u32, time: Duration) {
+    /// Whether it is.
+    pub fn took(&mut self, rows: u32, time: Duration) -> bool {
         let shrinks = walk!(&mut self.walk, walk => walk.size().took(rows, time));
         self.report.shrinks += u64::from(shrinks);
+        shrinks
     }
 
     /// The API has asked for a wait: fewer pages are asked for ahead.
@@ -378,10 +389,13 @@ impl<R: Keyed> Scan<R> {
 }
 
 impl Query {
-    pub(crate) fn request<B: From<bytes::Bytes>>(
-        &self,
-        ask: &Ask,
-    ) -> Result<Request<B>, InvalidQuery> {
+    /// The request for a page.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidQuery::TooLong`] if filters and cursor make an address that no request can carry,
+    /// [`InvalidQuery::FiltersNotSent`] if the dialect has not written the filters.
+    pub fn request<B: From<bytes::Bytes>>(&self, ask: &Ask) -> Result<Request<B>, InvalidQuery> {
         let mut request = self.terms.request(&ask.at, ask.rows)?;
         request.extensions_mut().insert(ask.mark);
         Ok(request)

@@ -14,6 +14,7 @@ use retry_policy::{StopReason, Stopped};
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::InvalidQuery;
 use crate::dialect::{Dialect, ENCODED, Lists, Spec};
 
 /// Gives every request that pages through a list the sort by the list's unique key.
@@ -26,7 +27,7 @@ use crate::dialect::{Dialect, ENCODED, Lists, Spec};
 /// use tower::{ServiceBuilder, ServiceExt, service_fn};
 ///
 /// # use futures_util::FutureExt;
-/// let sort = StableSortLayer::new(JUMPCLOUD_V1);
+/// let sort = StableSortLayer::new(JUMPCLOUD_V1).unwrap();
 /// let sdk = ServiceBuilder::new().layer(sort.clone()).service(service_fn(
 ///     |request: http::Request<()>| async move { Ok::<_, std::io::Error>(request.uri().to_string()) },
 /// ));
@@ -37,7 +38,7 @@ use crate::dialect::{Dialect, ENCODED, Lists, Spec};
 /// ```
 pub struct StableSortLayer<M = Append> {
     spec: Spec,
-    rule: Option<&'static Lists>,
+    rule: &'static Lists,
     paths: Option<Arc<[String]>>,
     counts: Arc<Counters>,
     mode: PhantomData<fn() -> M>,
@@ -74,11 +75,16 @@ pub struct Counts {
 }
 
 impl StableSortLayer {
-    /// The rule of this dialect, on its lists.
-    #[must_use]
-    pub fn new<G>(dialect: Dialect<G>) -> Self {
-        let (spec, rule) = (dialect.spec, dialect.spec.lists);
-        Self { spec, rule, paths: None, counts: Arc::default(), mode: PhantomData }
+    /// The rule of this dialect, on its lists: those of JumpCloud v1 and v2, Operations1, and dialects that have
+    /// [named theirs](Dialect::lists).
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidQuery::Unsortable`] for a dialect without such lists: one that has no sort, or asks in a body.
+    pub fn new<G>(dialect: Dialect<G>) -> Result<Self, InvalidQuery> {
+        let spec = dialect.spec;
+        let rule = spec.lists.ok_or(InvalidQuery::Unsortable { dialect: spec.name })?;
+        Ok(Self { spec, rule, paths: None, counts: Arc::default(), mode: PhantomData })
     }
 }
 
@@ -111,9 +117,10 @@ impl<M> StableSortLayer<M> {
     }
 
     fn judge(&self, method: &Method, uri: &Uri) -> Verdict {
-        let Some(rule) = self.rule.filter(|_| *method == Method::GET) else {
+        let rule = self.rule;
+        if *method != Method::GET {
             return Verdict::Pass;
-        };
+        }
         let path = uri.path();
         let is_listed = match &self.paths {
             Some(paths) => paths.iter().any(|listed| listed == path),
@@ -145,6 +152,7 @@ impl<M> StableSortLayer<M> {
         let Some(key) = self.spec.sort_fields.first() else { return Verdict::Unstable };
         let fields = match (fields.filter(|fields| !fields.is_empty()), self.spec.sort_separator) {
             (None, _) => (*key).to_owned(),
+            (Some(fields), Some(_)) if fields.contains(',') => format!("{fields},{key}"),
             (Some(fields), Some(separator)) => format!("{fields}{separator}{key}"),
             (Some(_), None) => return Verdict::Unstable,
         };

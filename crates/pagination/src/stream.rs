@@ -6,6 +6,7 @@ use core::marker::PhantomData;
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll};
 use core::time::Duration;
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use futures_core::Stream;
@@ -25,8 +26,8 @@ use crate::{Checkpoint, Error, FromRow, InvalidCheckpoint, Keyed, Query, Report}
 pub struct Pages<F: Fetch> {
     fetch: F,
     scan: Scan<F::Row>,
-    /// An ask that waits for the service to be ready.
-    next: Option<Ask>,
+    /// What waits for the service to be ready.
+    next: VecDeque<Ask>,
     flights: Vec<Flight<F::Future>>,
     /// Failures of pages that do not come next yet.
     failures: Vec<(u64, Failure, Error<F::Error>)>,
@@ -87,7 +88,7 @@ impl<F: Fetch> Pages<F> {
         Self {
             fetch,
             scan,
-            next: None,
+            next: VecDeque::new(),
             flights: Vec::new(),
             failures: Vec::new(),
             stopped: false,
@@ -138,7 +139,7 @@ impl<F: Fetch> Pages<F> {
     pub fn cancel(&mut self) {
         self.scan.cancel();
         self.flights.clear();
-        self.next = None;
+        self.next.clear();
     }
 
     /// How the scan went so far, and how it ended.
@@ -156,33 +157,29 @@ impl<F: Fetch> Pages<F> {
         poll_fn(|cx| pin!(&mut *self).poll_next(cx)).await
     }
 
-    /// Sends the ask at hand; whether the service was ready for it.
-    fn send(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(ask) = self.next.take() else {
-            return true;
-        };
-        match self.fetch.poll_ready(cx) {
-            Poll::Pending => {
-                self.next = Some(ask);
-                return false;
+    /// Sends what is asked for, as far as the service is ready.
+    fn send(&mut self, cx: &mut Context<'_>) {
+        while !self.next.is_empty() {
+            let Poll::Ready(ready) = self.fetch.poll_ready(cx) else { return };
+            let Some(ask) = self.next.pop_front() else { return };
+            match ready {
+                Ok(()) => self.send_one(&ask),
+                Err(source) => self.lost(ask.id(), Failure::Temporary, Error::fetch(source)),
             }
-            Poll::Ready(Err(source)) => {
-                let error = Error::Fetch { source, attempts: None };
-                self.lost(ask.id(), Failure::Temporary, error);
-                return true;
-            }
-            Poll::Ready(Ok(())) => {}
         }
+    }
+
+    fn send_one(&mut self, ask: &Ask) {
         let since = self.clock.map_or(Duration::ZERO, |now| now());
         self.began.get_or_insert(since);
-        let future = match self.fetch.fetch(self.scan.query(), &ask) {
+        let future = match self.fetch.fetch(self.scan.query(), ask) {
             Ok(future) => future,
             Err(error) => {
                 self.lost(ask.id(), Failure::Permanent, Error::Ask(error));
-                return true;
+                return;
             }
         };
-        trace::page_started(&ask);
+        trace::page_started(ask);
         let (id, rows, is_shrinkable) = (ask.id(), ask.rows(), ask.is_shrinkable());
         if let Some(free) = self.flights.iter_mut().find(|flight| flight.future.is_none()) {
             free.future.set(Some(future));
@@ -191,7 +188,6 @@ impl<F: Fetch> Pages<F> {
             let future = Box::pin(Some(future));
             self.flights.push(Flight { id, rows, is_shrinkable, since, future });
         }
-        true
     }
 
     /// Sends the pages ahead, as far as the query allows and the service is ready.
@@ -199,12 +195,10 @@ impl<F: Fetch> Pages<F> {
         if self.scan.query().terms.ahead() == 0 {
             return;
         }
-        while self.send(cx) {
-            match self.scan.ask() {
-                Some(ask) => self.next = Some(ask),
-                None => break,
-            }
+        while let Some(ask) = self.scan.ask() {
+            self.next.push_back(ask);
         }
+        self.send(cx);
         self.land(cx); // The first poll is what sends a request.
     }
 
@@ -249,20 +243,26 @@ impl<F: Fetch> Pages<F> {
             Ok(page) => {
                 trace::page_ended(id, page.rows().len(), took);
                 // What was waited for between attempts says nothing about the page.
-                self.scan.took(rows, took.saturating_sub(waited));
+                if self.scan.took(rows, took.saturating_sub(waited)) {
+                    trace::shrunk(id, rows);
+                }
                 return self.scan.answer(id, page);
             }
             Err(failed) => failed,
         };
-        let asks_again = match failure {
+        trace::page_failed(id, failure, took);
+        let shrinks = match failure {
             Failure::TooHeavy if is_shrinkable => self.scan.too_heavy(id, attempts),
-            Failure::TooMany { ceiling } => self.scan.at_most(id, ceiling) || self.scan.refused(id),
-            Failure::Permanent => self.scan.refused(id),
+            Failure::TooMany { ceiling } => self.scan.at_most(id, ceiling),
             _ => false,
         };
-        if asks_again {
+        if shrinks {
             trace::shrunk(id, rows);
             self.scan.report_mut().retries += 1;
+            return;
+        }
+        let is_refused = matches!(failure, Failure::Permanent | Failure::TooMany { .. });
+        if is_refused && self.scan.refused(id) {
             return;
         }
         self.lost(id, failure, error);
@@ -298,13 +298,13 @@ impl<F: Fetch> Stream for Pages<F> {
             return Poll::Ready(None);
         }
         loop {
-            let is_ready = this.send(cx);
+            this.send(cx);
             let landed = this.land(cx);
             let shifts = this.scan.report().shifts_repaired();
-            let step = if is_ready { this.scan.step() } else { Step::Wait };
+            let step = this.scan.step();
             trace::shifts(shifts, this.scan.report());
             match step {
-                Step::Ask(ask) => this.next = Some(ask),
+                Step::Ask(ask) => this.next.push_back(ask),
                 Step::Rows(rows) => {
                     this.went_on = 0;
                     this.send_ahead(cx);

@@ -1,5 +1,7 @@
 //! A request for a page, while it is written.
 
+use core::cell::Cell;
+
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 
@@ -37,6 +39,8 @@ pub struct Call<'a> {
     pub(crate) sort: &'a str,
     pub(crate) all: Vec<Value>,
     pub(crate) any: &'a [Value],
+    /// Whether the dialect has looked at the filters.
+    pub(crate) filters_read: Cell<bool>,
     pub(crate) address: String,
     pub(crate) members: Map<String, Value>,
 }
@@ -84,9 +88,10 @@ impl<'a> Call<'a> {
         self.sort
     }
 
-    /// The filters that all rows match.
+    /// The filters that all rows match. A dialect that does not look at them refuses queries that have some.
     #[must_use]
     pub fn filters(&self) -> Vec<Value> {
+        self.filters_read.set(true);
         self.all.clone()
     }
 
@@ -96,14 +101,18 @@ impl<'a> Call<'a> {
         self.any
     }
 
-    /// Adds a parameter to the address; the value is percent-encoded.
+    /// Adds a parameter to the address; the value is percent-encoded. `None` and null add nothing.
     pub fn parameter(&mut self, name: &str, value: impl Into<Value>) {
+        let value = value.into();
+        if value.is_null() {
+            return;
+        }
         if !self.address.is_empty() {
             self.address.push('&');
         }
         self.address.extend(utf8_percent_encode(name, ENCODED));
         self.address.push('=');
-        self.address.extend(utf8_percent_encode(&plain(&value.into()), ENCODED));
+        self.address.extend(utf8_percent_encode(&plain(&value), ENCODED));
     }
 
     /// Adds a member to the JSON body of a dialect that asks [in the body](super::Dialect::in_body).

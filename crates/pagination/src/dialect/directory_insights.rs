@@ -3,7 +3,7 @@
 //! Source: the Directory Insights API document. Its page ends the list when fewer rows come than were
 //! asked for, told as numbers in two headers.
 
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use core::time::Duration;
 
@@ -104,10 +104,16 @@ impl Query<DirectoryInsights> {
         to: SystemTime,
     ) -> Self {
         let services: Vec<_> = services.into_iter().collect();
-        self.with("service", json!(services)).range(from, to)
+        self.with("service", json!(services)).spanning(from, to)
     }
 
-    fn range(mut self, from: SystemTime, to: SystemTime) -> Self {
+    fn spanning(mut self, from: SystemTime, to: SystemTime) -> Self {
+        // Whole milliseconds, as they are written: what is finer would be asked for by two slices.
+        let whole = |time: SystemTime| {
+            let since = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+            UNIX_EPOCH + Duration::from_millis(u64::try_from(since).unwrap_or(0))
+        };
+        let (from, to) = (whole(from), whole(to));
         let text = |time| humantime::format_rfc3339_millis(time).to_string();
         self.terms.span = Some((from, to));
         self.with("start_time", text(from)).with("end_time", text(to))
@@ -129,7 +135,6 @@ impl Query<DirectoryInsights> {
         else {
             return Err(InvalidQuery::NoRange);
         };
-        // Whole milliseconds, as the API writes them.
         let millis = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
         let at = |slice: u32| {
             let part = u128::from(millis) * u128::from(slice) / u128::from(slices);
@@ -139,8 +144,18 @@ impl Query<DirectoryInsights> {
             .map(|slice| {
                 let is_last = slice + 1 == slices;
                 let end = if is_last { from + length } else { at(slice + 1) };
-                let mut query = self.clone().range(at(slice), end);
+                let mut query = self.clone().spanning(at(slice), end);
                 query.terms.before = (!is_last).then_some(("timestamp", end));
+                // What a slice leaves to the next is told by the events' time.
+                for (_, names) in
+                    query.terms.members.iter_mut().filter(|(name, _)| name == "fields")
+                {
+                    if let Some(names) = names.as_array_mut() {
+                        if !names.iter().any(|name| name == "timestamp") {
+                            names.push("timestamp".into());
+                        }
+                    }
+                }
                 query
             })
             .collect())

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Bound, Call, Carrier, Dialect, Lists, Method, Spec, message_of};
 use crate::filter::{Comparison, Field, Filter, plain};
 use crate::page::{Answer, KeyField, Next, NotAPage, Page};
-use crate::{KeyRef, Query, link};
+use crate::{InvalidQuery, KeyRef, Query, link};
 
 /// The filters of JumpCloud's v1 lists: `field:$operator:value`, compared with regard to case.
 #[derive(Debug)]
@@ -25,7 +25,8 @@ pub const JUMPCLOUD_V1: Dialect<JumpCloudV1> = Dialect::of(V1);
 ///
 /// The document that asks for the sort by `_id` speaks of both versions, so that is what is sent;
 /// `id`, the field's name in v2's rows, is accepted as well. Members, associations and what is reached
-/// through them cannot be sorted: they need [`Query::unstable`].
+/// through them cannot be sorted, and rows of System Insights have no key of their own: they need
+/// [`Query::unstable`], and the latter [`Query::key`].
 pub const JUMPCLOUD_V2: Dialect<JumpCloudV2> = Dialect::of(V2);
 
 /// The v2 lists that are paged by `Link: <…>; rel="next"` alone.
@@ -141,7 +142,10 @@ fn is_sortable_v2(path: &str) -> bool {
     let owner = segments.nth(1).unwrap_or_default();
     let is_graph = |kind: &str| kind == "users" || GRAPH.contains(&kind);
     let is_traversal = is_graph(last) && is_graph(owner);
-    !matches!(last, "associations" | "members" | "memberof") && !is_traversal
+    // Rows of System Insights have no key of their own.
+    !path.contains("/systeminsights/")
+        && !matches!(last, "associations" | "members" | "memberof")
+        && !is_traversal
 }
 
 fn call_v1(call: &mut Call<'_>) {
@@ -215,8 +219,17 @@ fn page_v2(answer: &Answer<'_>) -> Result<Page, NotAPage> {
 
 fn page_v2_link(answer: &Answer<'_>) -> Result<Page, NotAPage> {
     // Some lists of v2 page by `skip` alone and send no link, which is not their end: the total tells.
-    let next = link::next(answer.headers());
+    let next = link::next(answer.headers())?;
     Ok(page_v2(answer)?.with_next(next.map_or(Next::Unsaid, |link| Next::Cursor(link.into()))))
+}
+
+/// The values with what separates them, which none of them may hold.
+fn joined(values: impl IntoIterator<Item = Value>, separator: &str) -> Result<Value, InvalidQuery> {
+    let values: Vec<String> = values.into_iter().map(|value| plain(&value)).collect();
+    match values.iter().find(|value| value.contains(separator)) {
+        Some(value) => Err(InvalidQuery::Separator { value: value.clone() }),
+        None => Ok(values.join(separator).into()),
+    }
 }
 
 impl Field<JumpCloudV1> {
@@ -303,10 +316,16 @@ impl Field<JumpCloudV2> {
     }
 
     /// From the first value to the second.
-    #[must_use]
-    pub fn between(&self, from: impl Into<Value>, to: impl Into<Value>) -> Filter<JumpCloudV2> {
-        let values = format!("{},{}", plain(&from.into()), plain(&to.into()));
-        self.colons("between", &values.into())
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidQuery::Separator`] for a value with a comma.
+    pub fn between(
+        &self,
+        from: impl Into<Value>,
+        to: impl Into<Value>,
+    ) -> Result<Filter<JumpCloudV2>, InvalidQuery> {
+        Ok(self.colons("between", &joined([from.into(), to.into()], ",")?))
     }
 
     /// With this text in it.
@@ -315,13 +334,15 @@ impl Field<JumpCloudV2> {
         self.colons("search", &text.into())
     }
 
-    /// One of these values, which cannot hold a `|`.
-    #[must_use]
+    /// One of these values.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidQuery::Separator`] for a value with a `|`.
     pub fn is_in<V: Into<Value>>(
         &self,
         values: impl IntoIterator<Item = V>,
-    ) -> Filter<JumpCloudV2> {
-        let values: Vec<_> = values.into_iter().map(|value| plain(&value.into())).collect();
-        self.colons("in", &values.join("|").into())
+    ) -> Result<Filter<JumpCloudV2>, InvalidQuery> {
+        Ok(self.colons("in", &joined(values.into_iter().map(Into::into), "|")?))
     }
 }

@@ -6,7 +6,8 @@ use crate::page::{Answer, KeyField, Next, NotAPage, Page};
 
 /// A bare array, and the next page's address in a header. A page without one is the last.
 ///
-/// A link is followed only to the origin that was asked.
+/// A link is followed only to the origin that was asked. One that holds a page number is a plain offset, which
+/// loses rows while rows are deleted: a list of several such pages is best effort.
 pub const LINK: Dialect = Dialect::of(Spec {
     name: "link",
     method: Method::Link,
@@ -39,6 +40,6 @@ fn call(call: &mut Call<'_>) {
 }
 
 fn page(answer: &Answer<'_>) -> Result<Page, NotAPage> {
-    let next = link::next(answer.headers());
+    let next = link::next(answer.headers())?;
     Ok(answer.list()?.with_next(next.map_or(Next::End, |next| Next::Cursor(next.into()))))
 }

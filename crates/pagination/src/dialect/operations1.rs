@@ -23,7 +23,7 @@ pub const OPERATIONS1: Dialect<Operations1> = Dialect::of(Spec {
     // One field only: any other order has no tie-breaker.
     sort_separator: None,
     lists: Some(&Lists {
-        is_list: |_| true,
+        is_list: |path| path.contains("/tenants/"),
         pages_by: &["pageIndex", "pageSize"],
         parameter: "orderBy",
     }),

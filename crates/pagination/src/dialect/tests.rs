@@ -157,16 +157,26 @@ fn jumpcloud_search_asks_in_the_body_and_vouches_that_it_only_reads() {
 fn jumpcloud_v2() {
     let groups = query(JUMPCLOUD_V2, "https://console.jumpcloud.com/api/v2/usergroups");
     let field = JUMPCLOUD_V2.field("n");
-    let filtered = groups.clone().filter(field.ge(7)).filter(field.is_in(["a", "b"]));
+    let filtered = groups.clone().filter(field.ge(7)).filter(field.is_in(["a", "b"]).unwrap());
     let expected =
         "/api/v2/usergroups?filter=n%3Age%3A7&filter=n%3Ain%3Aa%7Cb&limit=50&skip=7&sort=_id";
     assert_eq!(sent(&filtered, &rank(7)).0, expected);
     let by_name = groups.sort_by(["name"]).unwrap().sort("id").unwrap();
     assert!(sent(&by_name, &rank(0)).0.ends_with("&sort=name%2Cid"));
-    let texts =
-        [field.eq(1), field.ne(1), field.gt(1), field.lt(1), field.le(1), field.between(1, 2)]
-            .map(|filter| filter.expression.as_str().unwrap().to_owned());
+    let texts = [
+        field.eq(1),
+        field.ne(1),
+        field.gt(1),
+        field.lt(1),
+        field.le(1),
+        field.between(1, 2).unwrap(),
+    ]
+    .map(|filter| filter.expression.as_str().unwrap().to_owned());
     assert_eq!(texts, ["n:eq:1", "n:ne:1", "n:gt:1", "n:lt:1", "n:le:1", "n:between:1,2"]);
+
+    let separator = |value: &str| InvalidQuery::Separator { value: value.into() };
+    assert_eq!(field.is_in(["a|b"]).unwrap_err(), separator("a|b"));
+    assert_eq!(field.between("a", "b,c").unwrap_err(), separator("b,c"));
 
     for (total, expected) in [("7", Some(7)), (" 7 ", Some(7)), ("many", None)] {
         let page = read(JUMPCLOUD_V2, &[("x-total-count", total)], r#" [{"id":"a"}]"#);
@@ -177,7 +187,7 @@ fn jumpcloud_v2() {
 
     for (path, ceiling, is_sortable) in [
         ("/api/v2/usergroups", 100, true),
-        ("/api/v2/systeminsights/apps", 10_000, true),
+        ("/api/v2/systeminsights/apps", 10_000, false),
         ("/api/v2/policies/1/policyresults", 100, true),
         ("/api/v2/usergroups/1/members", 100, false),
         ("/api/v2/usergroups/1/associations", 100, false),

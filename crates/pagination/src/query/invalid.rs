@@ -6,6 +6,11 @@ use core::fmt;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidQuery {
+    /// The dialect's `call` has not written the filters, so that every row would come.
+    FiltersNotSent {
+        /// The dialect.
+        dialect: &'static str,
+    },
     /// The dialect has no filter that bounds the key, or it cannot stand beside this query's filters or sort.
     NoBound {
         /// The dialect.
@@ -20,6 +25,11 @@ pub enum InvalidQuery {
     NoHeader {
         /// Its name.
         name: String,
+    },
+    /// The dialect is sorted by a key and names no field that holds it.
+    NoKey {
+        /// The dialect.
+        dialect: &'static str,
     },
     /// There is no range to be cut into slices.
     NoRange,
@@ -39,6 +49,11 @@ pub enum InvalidQuery {
         /// The parameter.
         parameter: &'static str,
     },
+    /// The value holds what separates values in this filter.
+    Separator {
+        /// The value.
+        value: String,
+    },
     /// The filters or the API's cursor make an address that no request can carry: above 65,534 bytes.
     TooLong {
         /// The length of its path and query.
@@ -56,6 +71,15 @@ pub enum InvalidQuery {
 impl fmt::Display for InvalidQuery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::FiltersNotSent { dialect } => {
+                write!(f, "{dialect} does not send filters")
+            }
+            Self::NoKey { dialect } => {
+                write!(f, "{dialect} is sorted by a key and names no field for it")
+            }
+            Self::Separator { value } => {
+                write!(f, "`{value}` holds what separates values in this filter")
+            }
             Self::NoBound { dialect } => {
                 write!(f, "{dialect} has no filter that bounds the key of this query")
             }

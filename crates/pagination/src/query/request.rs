@@ -1,5 +1,8 @@
 //! The request for a page, and the mark of what is read.
 
+use core::cell::Cell;
+use core::fmt;
+
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Request, Uri};
@@ -12,13 +15,27 @@ use crate::filter::Comparison;
 use crate::{Key, Order};
 
 /// Where a page begins, by itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) enum At {
     /// Behind a cursor, or at the beginning.
     Cursor(Option<std::sync::Arc<str>>),
     /// At a rank in this order, among the rows above a key if there is one. Of an API that counts pages the
     /// rank is that of a page's first row.
     Rank { skip: u64, order: Order, above: Option<Key> },
+}
+
+/// A cursor may be an address with a secret.
+impl fmt::Debug for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cursor(None) => f.write_str("the beginning"),
+            Self::Cursor(Some(_)) => f.write_str("behind a cursor"),
+            Self::Rank { skip, order, above } => {
+                write!(f, "rank {skip} {order:?}")?;
+                above.as_ref().map_or(Ok(()), |above| write!(f, " above {above}"))
+            }
+        }
+    }
 }
 
 impl Terms {
@@ -35,6 +52,7 @@ impl Terms {
             sort: "",
             all: self.all.clone(),
             any: &self.any,
+            filters_read: Cell::new(false),
             address: self.uri.query().unwrap_or_default().to_owned(),
             members: Map::new(),
         };
@@ -67,6 +85,11 @@ impl Terms {
             }
         }
         (self.spec.call)(&mut call);
+        let has_filters = !call.all.is_empty() || !call.any.is_empty();
+        if has_filters && !call.filters_read.get() {
+            // Without them every row would come, and look like one that matches.
+            return Err(InvalidQuery::FiltersNotSent { dialect: self.spec.name });
+        }
         let path = self.uri.path();
         let target = match call.address.as_str() {
             "" => path.to_owned(),
@@ -162,7 +185,13 @@ impl Terms {
         let mut headers: Vec<_> = self
             .headers
             .iter()
-            .filter(|(name, _)| !matches!(name.as_str(), "authorization" | "x-api-key" | "cookie"))
+            .filter(|(name, value)| {
+                let name = name.as_str();
+                let is_secret = ["auth", "cookie", "key", "secret", "token"]
+                    .iter()
+                    .any(|part| name.contains(part));
+                !is_secret && !value.is_sensitive()
+            })
             .map(|(name, value)| format!("{name}={value:?}"))
             .collect();
         headers.sort();

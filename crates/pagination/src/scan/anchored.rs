@@ -30,6 +30,11 @@ use crate::report::{Doubt, Inconsistency, Outcome, Report};
 use crate::{Key, KeyRef, Keyed, Order};
 use keyset::Begins;
 
+/// The most that a total is believed to have grown between two answers, in rows. Our choice: no rank that is
+/// counted with it leaves its range.
+const GREATEST_GROWTH: u64 = 1 << 40;
+/// No checkpoint is at a higher rank.
+const GREATEST_RANK: u64 = 1 << 60;
 /// How often one page is asked for again with fewer rows. Our choice: halving leads from 100,000 rows to two.
 const SHRINKS: u32 = 16;
 
@@ -108,8 +113,11 @@ impl<R: Keyed> Anchored<R> {
     }
 
     pub(super) fn resume(&mut self, place: Resume) -> bool {
-        let Resume::Anchored { last, skip, beyond, fence, hidden } = place else { return false };
-        (self.last, self.rank, self.beyond) = (last.map(Arc::new), skip, beyond);
+        let Resume::Anchored { last, skip, beyond, bad, fence, hidden } = place else {
+            return false;
+        };
+        (self.last, self.rank) = (last.map(Arc::new), skip.min(GREATEST_RANK));
+        (self.beyond, self.bad_rows) = (beyond, bad);
         (self.fence.key, self.hidden) = (fence.map(Arc::new), hidden);
         self.end_at_fence();
         true
@@ -120,6 +128,7 @@ impl<R: Keyed> Anchored<R> {
             last: self.last.as_deref().cloned(),
             skip: self.rank,
             beyond: self.beyond,
+            bad: self.bad_rows,
             fence: self.fence.key.as_deref().cloned(),
             hidden: self.hidden,
         }
@@ -139,13 +148,14 @@ impl<R: Keyed> Anchored<R> {
 
     /// Whether the API has told of more rows than were read; `None` if it has not told.
     pub(super) fn has_more(&self, _: &Report) -> Option<bool> {
-        if self.end.is_some() {
-            return Some(false);
+        if let Some(end) = &self.end {
+            return (*end == Outcome::Complete).then_some(false);
         }
         if let (Some(last), Some(fence)) = (&self.last, &self.fence.key) {
             return Some(self.order.compare(last.borrow(), fence.borrow()).is_lt());
         }
-        self.total.map(|total| total > self.rank.saturating_add(1).saturating_add(self.beyond))
+        let total = self.total.filter(|_| !self.begins.is_by_key());
+        total.map(|total| total > self.rank.saturating_add(1).saturating_add(self.beyond))
     }
 
     pub(super) fn step(&mut self, report: &mut Report) -> WalkStep<R> {
@@ -193,7 +203,9 @@ impl<R: Keyed> Anchored<R> {
         let State::Arrived(page) = std::mem::replace(&mut window.state, State::Wanted) else {
             return None;
         };
-        self.totalled(page.total, report);
+        if window.above.is_none() {
+            self.totalled(page.total, report); // Behind a key it would be that of the rest.
+        }
         if let Some(why) = self.contradiction(&window, &page.rows) {
             self.contradicts(why);
             return None;
@@ -201,7 +213,11 @@ impl<R: Keyed> Anchored<R> {
         let expected = usize::try_from(window.overlap).unwrap_or(usize::MAX);
         let last = self.last.as_deref().map(Key::borrow);
         let begins_at_last = last.is_some() && page.rows.get(expected).and_then(Keyed::key) == last;
-        let known = self.known(&page.rows);
+        let known = match window.above {
+            // Behind a key rows without one come again.
+            Some(_) => self.leading_keyless(&page.rows),
+            None => self.known(&page.rows),
+        };
         let is_joined = window.rank == 0 || known > 0 || window.above.is_some();
         let is_bridged = window.bridges && !page.rows.is_empty();
         if !is_joined && !is_bridged {
@@ -282,7 +298,8 @@ impl<R: Keyed> Anchored<R> {
         if let Some(furthest) = furthest {
             (self.last, self.at_last, self.beyond) = (Some(Arc::new(furthest)), true, behind);
         }
-        self.bad_rows += keyless(&rows);
+        let bad = self.bad_rows;
+        self.bad_rows = bad.saturating_add(keyless(&rows));
         self.stride = count.saturating_sub(1);
         self.barren = Barren::default();
         self.size.succeeded();
@@ -296,7 +313,7 @@ impl<R: Keyed> Anchored<R> {
         self.end_at_fence();
         let fence = self.fence.key.clone();
         let hidden = self.hidden;
-        let origin = Origin::Anchored { first_rank, last: before, beyond, fence, hidden };
+        let origin = Origin::Anchored { first_rank, last: before, beyond, bad, fence, hidden };
         let is_last = self.end == Some(Outcome::Complete);
         Some(WalkStep::Rows { rows, origin, is_last })
     }
@@ -337,6 +354,12 @@ impl<R: Keyed> Anchored<R> {
         }
     }
 
+    /// The rows without a key that were read behind the last one that has one.
+    fn leading_keyless(&self, rows: &[R]) -> usize {
+        let keyless = rows.iter().take_while(|row| row.key().is_none()).count();
+        keyless.min(usize::try_from(self.beyond).unwrap_or(usize::MAX))
+    }
+
     /// The scan is over when the last row read is at or past the fence.
     fn end_at_fence(&mut self) {
         if let (Some(last), Some(fence), None) = (&self.last, &self.fence.key, &self.end) {
@@ -359,7 +382,7 @@ impl<R: Keyed> Anchored<R> {
 
     fn totalled(&mut self, total: Option<u64>, report: &mut Report) {
         if let (Some(before), Some(now)) = (self.total, total) {
-            self.growth = now.saturating_sub(before);
+            self.growth = now.saturating_sub(before).min(GREATEST_GROWTH);
         }
         self.total = total.or(self.total);
         report.total(total);
@@ -403,7 +426,8 @@ impl<R: Keyed> Anchored<R> {
         let Some(at) = self.windows.iter().position(|window| window.id == id) else {
             return false;
         };
-        let shrinks = self.size.cap(ceiling, self.windows[at].rows);
+        let shrinks =
+            self.windows[at].shrunk < SHRINKS && self.size.cap(ceiling, self.windows[at].rows);
         if shrinks {
             self.counted = self.counted.map(|most| most.min(ceiling));
             self.again(at, Shrinkable::new());

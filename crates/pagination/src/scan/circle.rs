@@ -20,13 +20,13 @@ impl Marks {
         self.0.hash_one(thing)
     }
 
-    /// A page's mark: its first and last row and their number.
+    /// A page's mark: its first and last row and their number; `None` if nothing tells them from others.
     pub(super) fn of_page<R: Keyed>(&self, rows: &[R]) -> Option<u64> {
         let mut hasher = self.0.build_hasher();
-        rows.first()?.identify(&mut hasher);
-        rows.last()?.identify(&mut hasher);
+        let (first, last) = (rows.first()?, rows.last()?);
+        let is_told = first.identify(&mut hasher) && last.identify(&mut hasher);
         hasher.write_usize(rows.len());
-        Some(hasher.finish())
+        is_told.then(|| hasher.finish())
     }
 
     /// A mark of 128 bits: two ends of the same hash.
@@ -119,7 +119,12 @@ impl Recent {
     pub(super) fn insert_row<R: Keyed>(&mut self, row: &R) -> bool {
         match row.key() {
             Some(key) => self.insert(key),
-            None => self.insert_mark(self.marks.wide(|hasher| row.identify(hasher))),
+            None => {
+                let mut is_told = false;
+                let mark = self.marks.wide(|hasher| is_told = row.identify(hasher));
+                // Of a row that nothing tells from others nobody knows that it was there.
+                !is_told || self.insert_mark(mark)
+            }
         }
     }
 

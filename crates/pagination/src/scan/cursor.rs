@@ -27,6 +27,8 @@ pub(super) struct Cursored<R> {
     /// The address that links are followed from; `None` for cursors.
     origin: Option<http::Uri>,
     repeat_is_end: bool,
+    /// Whether links hold page numbers or offsets.
+    is_plain: bool,
     /// The cursor of the next page.
     cursor: Option<Arc<str>>,
     window: Option<Window<R>>,
@@ -66,6 +68,7 @@ impl<R: Keyed> Cursored<R> {
             next_id: 0,
             origin: is_link.then(|| query.uri.clone()),
             repeat_is_end: query.spec.repeat_is_end,
+            is_plain: false,
             cursor: None,
             window: None,
             marks: Marks::default(),
@@ -82,6 +85,8 @@ impl<R: Keyed> Cursored<R> {
     pub(super) fn resume(&mut self, place: Resume) -> bool {
         match place {
             Resume::Cursor { cursor, taken } => {
+                let is_link = self.origin.is_some();
+                self.is_plain = is_link && cursor.as_deref().is_some_and(link::is_plain_offset);
                 (self.cursor, self.taken) = (cursor.map(Into::into), taken);
             }
             // The scan had ended because this cursor repeats; it has no other.
@@ -190,8 +195,8 @@ impl<R: Keyed> Cursored<R> {
         report.total(page.total);
         self.ahead.arrived();
         let asked_by = self.cursor.take();
-        let on_page = page.rows.len() as u64;
-        self.cursor = self.follow(page.next, asked_by.as_ref(), on_page, report);
+        let is_said = page.next != Next::Unsaid;
+        self.cursor = self.follow(page.next, asked_by.as_ref());
         let next = self.cursor.clone();
 
         let mut to_skip = std::mem::take(&mut self.taken);
@@ -212,6 +217,9 @@ impl<R: Keyed> Cursored<R> {
             report.duplicates_dropped += u64::from(!is_new);
             is_new
         });
+        if self.end == Some(Outcome::Complete) {
+            self.end = Some(self.weighed(is_said, rows.len() as u64, report));
+        }
         // What was taken and is not in this page may be in the next: pages may be smaller now.
         self.taken = to_skip;
         if rows.is_empty() {
@@ -237,32 +245,22 @@ impl<R: Keyed> Cursored<R> {
     }
 
     /// Where the next page is, or how the scan ends with this one, whose rows are good in any case.
-    fn follow(
-        &mut self,
-        next: Next,
-        asked_by: Option<&Arc<str>>,
-        on_page: u64,
-        report: &Report,
-    ) -> Option<Arc<str>> {
+    fn follow(&mut self, next: Next, asked_by: Option<&Arc<str>>) -> Option<Arc<str>> {
         let mut cursor = match next {
             Next::Cursor(cursor) => cursor,
-            Next::End => {
+            // What is said about the end is weighed when the rows are counted.
+            Next::End | Next::Unsaid => {
                 self.end = Some(Outcome::Complete);
-                return None;
-            }
-            Next::Unsaid => {
-                let (seen, total) = (seen(report) + on_page, report.last_total());
-                self.end = Some(match total.filter(|total| *total > seen) {
-                    Some(total) => Outcome::BestEffort { why: Doubt::CountDiffers { seen, total } },
-                    None => Outcome::Complete,
-                });
                 return None;
             }
         };
         if let Some(origin) = &self.origin {
             let here = asked_by.and_then(|link| at(origin, link));
             match link::same_origin(here.as_ref().unwrap_or(origin), &cursor) {
-                Ok(target) => cursor = target.into(),
+                Ok(target) => {
+                    self.is_plain |= link::is_plain_offset(&target);
+                    cursor = target.into();
+                }
                 Err(foreign) => {
                     let why = Inconsistency::ForeignLink(foreign);
                     self.end = Some(Outcome::Inconsistent { why });
@@ -276,13 +274,20 @@ impl<R: Keyed> Cursored<R> {
         Some(cursor)
     }
 
-    /// The pages go round in a circle, which is the end for some APIs.
+    /// How a scan ends whose last page has this many new rows.
+    fn weighed(&self, is_said: bool, new: u64, report: &Report) -> Outcome {
+        let seen = seen(report).saturating_add(new);
+        match report.last_total().filter(|total| !is_said && *total > seen) {
+            Some(total) => Outcome::BestEffort { why: Doubt::CountDiffers { seen, total } },
+            None if self.is_plain => Outcome::BestEffort { why: Doubt::PlainOffset },
+            None => Outcome::Complete,
+        }
+    }
+
+    /// The pages go round in a circle. A cursor that comes back is the end for some APIs; a page never is.
     fn repeats(&mut self, why: Inconsistency) {
-        self.end = Some(if self.repeat_is_end {
-            Outcome::Complete
-        } else {
-            Outcome::Inconsistent { why }
-        });
+        let is_end = self.repeat_is_end && matches!(why, Inconsistency::CursorRepeats { .. });
+        self.end = Some(if is_end { Outcome::Complete } else { Outcome::Inconsistent { why } });
     }
 
     pub(super) fn answer(&mut self, id: u64, page: Page<R>, _: &mut Report) {
@@ -339,7 +344,7 @@ impl<R: Keyed> Cursored<R> {
 
 /// The places of all lists so far, those before a checkpoint included.
 const fn seen(report: &Report) -> u64 {
-    report.rows + report.null_rows + report.duplicates_dropped
+    report.rows.saturating_add(report.null_rows)
 }
 
 /// The address of this path and query in an origin.

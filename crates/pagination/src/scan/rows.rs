@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::keyless;
 use crate::checkpoint::Resume;
 use crate::{Checkpoint, Key, KeyRef, Keyed, Row};
 
@@ -27,6 +28,8 @@ pub(super) enum Origin {
         /// The last key before these rows, and the rows without one behind it.
         last: Option<Arc<Key>>,
         beyond: u64,
+        /// The rows without a key in all, before these.
+        bad: u64,
         fence: Option<Arc<Key>>,
         hidden: bool,
     },
@@ -78,7 +81,7 @@ impl<R: Keyed> Rows<R> {
             |count: usize| self.list[..count].iter().map(|row| row.key().map(KeyRef::to_key));
         let place = match &self.origin {
             _ if all && self.is_last => Resume::End,
-            Origin::Anchored { first_rank, last, beyond, fence, hidden } => {
+            Origin::Anchored { first_rank, last, beyond, bad, fence, hidden } => {
                 let at = self.list[..count].iter().rposition(|row| row.key().is_some());
                 let (last, skip, beyond) = if let Some(at) = at {
                     let key = self.list[at].key().map(KeyRef::to_key);
@@ -88,7 +91,8 @@ impl<R: Keyed> Rows<R> {
                     (last, first_rank.saturating_sub(beyond + 1), beyond + count as u64)
                 };
                 let fence = fence.as_deref().cloned();
-                Resume::Anchored { last, skip, beyond, fence, hidden: *hidden }
+                let bad = bad.saturating_add(keyless(&self.list[..count]));
+                Resume::Anchored { last, skip, beyond, bad, fence, hidden: *hidden }
             }
             Origin::Cursor { next: Some(next), repeats: true, .. } if all => {
                 Resume::Circle { cursor: next.to_string() }

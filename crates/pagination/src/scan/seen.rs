@@ -22,6 +22,8 @@ const KEYS_OF_A_CHECKPOINT: usize = 200;
 /// Pages of one pass that showed the same rows as an earlier one. Our choice: an anchored scan asks three
 /// times for the page at its end.
 const REPEATED_PAGES: u32 = 8;
+/// Pages without any row in a row, whatever the total says. Our choice.
+const EMPTY_AT_MOST: u32 = 200;
 /// How often the fence is read again because the scan does not meet it. Our choice: each honest time needs a
 /// write.
 const ROUNDS: u32 = 8;
@@ -150,7 +152,10 @@ impl<R: Keyed> Seen<R> {
     }
 
     pub(super) fn has_more(&self, report: &Report) -> Option<bool> {
-        report.last_total().map(|total| total > self.distinct)
+        report
+            .last_total()
+            .filter(|_| !self.known.has_forgotten())
+            .map(|total| total > self.distinct)
     }
 
     pub(super) fn step(&mut self, report: &mut Report) -> WalkStep<R> {
@@ -236,7 +241,7 @@ impl<R: Keyed> Seen<R> {
         report.pages += 1;
         report.null_rows += page.null_rows;
         let begins_at = self.skip;
-        self.whole |= begins_at == 0 && page.total == Some(places);
+        self.whole = begins_at == 0 && page.total == Some(places);
         let (mut rows, seen) = (page.rows, &mut self.known);
         let overlap = u64::from(self.anchor.is_some() && begins_at > 0);
         let mut again = 0_u64;
@@ -307,7 +312,10 @@ impl<R: Keyed> Seen<R> {
         } else {
             self.empty >= EMPTY_PAGES && is_past
         };
-        if is_at_end && self.has_fence() && self.distinct > 0 && !self.has_met_fence() {
+        if self.empty > EMPTY_AT_MOST {
+            let why = Inconsistency::NothingShown { answers: self.empty };
+            self.end = Some(Outcome::Inconsistent { why });
+        } else if is_at_end && self.has_fence() && self.distinct > 0 && !self.has_met_fence() {
             // The fence may be gone, or its row may be hidden.
             self.barren = 0;
             self.rounds += 1;

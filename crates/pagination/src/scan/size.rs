@@ -59,8 +59,12 @@ impl PageSize {
     /// The API allows no more rows than this; whether that is less than was asked for, and than it has said
     /// before.
     pub(super) fn cap(&mut self, ceiling: u32, asked: u32) -> bool {
-        if ceiling == 0 || ceiling >= asked || ceiling >= self.capped {
+        if ceiling == 0 || ceiling >= asked {
             return false;
+        }
+        if ceiling >= self.capped {
+            // Asked before it was known; else it cannot be met.
+            return asked > self.current;
         }
         self.capped = ceiling;
         self.ceiling = self.ceiling.min(ceiling).max(FLOOR.min(self.ceiling));

@@ -101,6 +101,8 @@ pub(super) struct Barren {
     /// Whether the gap behind it was looked at once more.
     pub(super) looked_twice: bool,
     pub(super) steps_back: u32,
+    /// The pages walked past because they show nothing.
+    pub(super) bridges: u32,
 }
 
 /// How many answers in a row, from both orders in turn, must show no row before a collection that has

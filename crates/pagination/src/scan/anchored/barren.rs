@@ -17,6 +17,8 @@ const BARREN_PAGES: u32 = 10_000;
 const STEPS_BACK: u32 = 200;
 /// How often a page that shows nothing new is asked for again before rows count as hidden.
 const REPEATS: u32 = 2;
+/// How many pages in a row are walked past without a row. Our choice.
+const BRIDGES: u32 = 1_000;
 /// How many pages beyond the total are looked through for hidden rows. Our choice.
 const PAGES_BEYOND: u64 = 10;
 
@@ -132,8 +134,9 @@ impl<R: Keyed> Anchored<R> {
     /// The next page begins here, past rows that the API counts and does not show.
     pub(super) fn bridge(&mut self, rank: u64, rows: u32, report: &Report) {
         let known = report.last_total().unwrap_or(0).max(self.barren.stalled_at).max(report.rows);
+        self.barren.bridges += 1;
         let furthest = known.saturating_add(PAGES_BEYOND.saturating_mul(u64::from(rows)));
-        if rank <= furthest {
+        if rank <= furthest && self.barren.bridges <= BRIDGES {
             (self.rank, self.bridging) = (rank, true);
         } else if let Some(fence) = self.fence.key.as_deref().cloned() {
             self.contradicts(Inconsistency::HiddenEnd { fence });

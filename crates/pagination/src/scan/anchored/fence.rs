@@ -36,6 +36,13 @@ impl<R: Keyed> Anchored<R> {
                 return self.contradicts(Inconsistency::ReverseIgnored);
             }
         }
+        if keys.len() == 1
+            && self.is_read(keys[0])
+            && page.total > Some(self.rank.saturating_add(1))
+        {
+            // One row of many could be the first as well as the last: more are asked for, or none believed.
+            return self.fence_in_doubt();
+        }
         if let Some(&first) = keys.first() {
             (self.nothing, self.fence.empty) = (Nothing::default(), 0);
             // Every fence bounds the owed rows; the nearest one is the best.
@@ -54,6 +61,24 @@ impl<R: Keyed> Anchored<R> {
         }
         self.nothing_shown(page.total.filter(|_| page.null_rows == 0));
         if self.has_seen_rows() && self.fence.rows < self.size.current() {
+            self.fence.rows = self.fence.rows.saturating_mul(4).min(self.size.current());
+            self.fence.state = Some(State::Wanted);
+        }
+    }
+
+    fn is_read(&self, key: KeyRef<'_>) -> bool {
+        let last = self.last.as_deref().map(Key::borrow);
+        last.is_some_and(|last| self.order.compare(key, last).is_le())
+    }
+
+    /// The answer shows no fence that can be believed.
+    fn fence_in_doubt(&mut self) {
+        self.fence.empty += 1;
+        let answers = self.fence.empty;
+        if answers > EMPTY_FENCES {
+            return self.contradicts(Inconsistency::NothingShown { answers });
+        }
+        if self.fence.rows < self.size.current() {
             self.fence.rows = self.fence.rows.saturating_mul(4).min(self.size.current());
             self.fence.state = Some(State::Wanted);
         }

@@ -23,7 +23,7 @@ impl<R: Keyed> Anchored<R> {
                 self.count_out(back);
             }
             let Some(rank) = self.windows.back().map(|window| match self.counted {
-                Some(_) => window.rank + u64::from(window.rows.max(2)) - 1,
+                Some(_) => window.rank.saturating_add(u64::from(window.rows.max(2)) - 1),
                 None => window.rank.saturating_add(self.stride),
             }) else {
                 return;
