@@ -262,6 +262,14 @@ mod tests {
             Resume::Cursor { cursor: None, taken: Vec::new() },
             Resume::Cursor { cursor: Some("c".into()), taken: vec![text("a"), None] },
             Resume::Newer { version: 9 },
+            Resume::Anchored {
+                last: Some(Key::Number(1 << 70)),
+                skip: 1,
+                beyond: 0,
+                bad: 0,
+                fence: None,
+                hidden: false,
+            },
             Resume::Seen { skip: 7, pass: 2, known: vec![Key::Text("a".into())] },
         ] {
             let (query, rows) = match place {

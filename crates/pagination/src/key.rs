@@ -37,12 +37,17 @@ impl Key {
                 .map(i128::from)
                 .or_else(|| number.as_u64().map(i128::from))
                 .map(Self::Number),
+            Value::Object(wide) => wide.get("number")?.as_str()?.parse().ok().map(Self::Number),
             _ => None,
         }
     }
 
+    /// As a checkpoint holds it: a number of more than 64 bits in digits.
     pub(crate) fn to_json(&self) -> Value {
-        self.borrow().to_json()
+        match self.borrow().to_json() {
+            Value::Null => serde_json::json!({ "number": self.to_string() }),
+            value => value,
+        }
     }
 
     /// The key, borrowed.

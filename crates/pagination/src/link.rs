@@ -63,7 +63,7 @@ fn is_next(mut parameters: &str) -> bool {
         if let Some((name, value)) = parameter.split_once('=') {
             // The first `rel` counts (RFC 8288 §3.3).
             if name.trim().eq_ignore_ascii_case("rel") {
-                let rel = value.trim().trim_matches('"');
+                let rel = value.trim().trim_matches(['"', '\'']);
                 return rel.split_whitespace().any(|rel| rel.eq_ignore_ascii_case("next"));
             }
         }
@@ -196,6 +196,8 @@ mod tests {
             (r#"</u?a=1,2>; rel="last"; title="a, <b>; rel=next", </u>;rel=next"#, Ok(Some("/u"))),
             (r#"</u?page=1>; title="a; rel=next"; rel="prev""#, Ok(None)),
             ("</u>; REL=\"last NEXT\"", Ok(Some("/u"))),
+            ("</u>; rel='next'", Ok(Some("/u"))),
+            ("garbage", Err(())),
             ("</u>; rel=next; title=\"nächste\"", Ok(Some("/u"))),
             ("</u>; title=\"rel=next\"", Ok(None)),
             ("</u>; rel=prev; rel=next", Ok(None)),

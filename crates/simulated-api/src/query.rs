@@ -37,6 +37,10 @@ impl Filter {
     pub(crate) fn colons(text: &str) -> Option<Self> {
         let mut parts = text.splitn(3, ':');
         let (field, operator, value) = (parts.next()?, parts.next()?, parts.next()?);
+        let known = ["eq", "ne", "gt", "gte", "ge", "lt", "lte", "le", "in", "between", "search"];
+        if !known.contains(&operator.trim_start_matches('$')) {
+            return None;
+        }
         Some(Self {
             field: field.to_owned(),
             operator: operator.trim_start_matches('$').to_owned(),
@@ -85,6 +89,11 @@ impl Filter {
             "gte" | "ge" => order.is_ge(),
             "lt" => order.is_lt(),
             "lte" | "le" => order.is_le(),
+            "in" => self.value.split(['|', ',']).any(|value| value.trim_matches('"') == text),
+            "between" => self.value.split_once(',').is_some_and(|(from, to)| {
+                (from.trim_matches('"')..=to.trim_matches('"')).contains(&&*text)
+            }),
+            "search" | "contains" => text.contains(&self.value),
             _ => false,
         }
     }

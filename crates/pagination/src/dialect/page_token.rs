@@ -50,6 +50,11 @@ fn page(answer: &Answer<'_>) -> Result<Page, NotAPage> {
         return Err(NotAPage::SaysError);
     }
     let page = answer.only_list()?;
+    let is_bare = page.places() == 0 && token.json().is_none();
+    if is_bare && answer.body().trim_ascii() != b"{}" && !answer.has_list()? {
+        // A notice of maintenance, for one: `{}` alone is an empty list.
+        return Err(NotAPage::NoList { part: "body" });
+    }
     Ok(page.with_total(total.count()).with_next(token.cursor_or_end()?))
 }
 

@@ -399,6 +399,8 @@ fn page_tokens_end_with_an_empty_one_or_none() {
         (r#"{"nextPageToken":"t"}"#, Ok((keys([]), None, Next::Cursor("t".into())))),
         (r#"{"users":[],"nextPageToken":""}"#, Ok((keys([]), None, Next::End))),
         ("{}", Ok((keys([]), None, Next::End))),
+        (r#"{"message":"Maintenance"}"#, Err(NotAPage::NoList { part: "body" })),
+        (r#"{"users":[]}"#, Ok((keys([]), None, Next::End))),
         (r#"{"a":[],"b":[]}"#, Err(NotAPage::NoList { part: "body" })),
         (r#"{"error":{"code":13,"message":"m"}}"#, Err(NotAPage::SaysError)),
         (r#"{"code":13,"message":"m","details":[]}"#, Err(NotAPage::SaysError)),

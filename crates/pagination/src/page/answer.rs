@@ -123,6 +123,11 @@ impl<'a> Answer<'a> {
         }
     }
 
+    /// Whether a member of the body is a list.
+    pub(crate) fn has_list(&self) -> Result<bool, NotAPage> {
+        Ok(every_member(self.text()?)?.iter().any(|raw| raw.get().starts_with('[')))
+    }
+
     fn rows(&self, list: &str) -> Result<Page, NotAPage> {
         let page = self.page_of(elements(list)?.into_iter().map(RawValue::get))?;
         Ok(Page { bytes: list.len(), ..page })

@@ -42,12 +42,16 @@ pub(super) async fn even<F: Fetch + Clone>(
 ) -> Result<(Vec<Key>, Option<Key>, u64), CannotSplit<F::Error>> {
     let ends = [Order::Ascending, Order::Descending];
     let mut ends = all(ends.map(|order| keys(fetch.clone(), query, order, None))).await.into_iter();
-    let mut next =
-        || ends.next().transpose().map(|keys| keys.and_then(|keys| keys.into_iter().next()));
-    let (first, last) = (next()?, next()?);
-    let (Some(first), Some(last)) = (first, last) else {
+    let mut next = || ends.next().transpose().map(Option::unwrap_or_default);
+    let (lowest, highest) = (next()?, next()?);
+    let (Some(first), Some(last)) = (lowest.first().cloned(), highest.first().cloned()) else {
         return Ok((Vec::new(), None, 2));
     };
+    let is_sorted = lowest.windows(2).all(|pair| pair[0] < pair[1]);
+    if !is_sorted || highest.windows(2).any(|pair| pair[0] <= pair[1]) || first > last {
+        // The sort or its direction is ignored.
+        return Err(CannotSplit::NotProved { bound: first });
+    }
     let (low, high, width) = match (&first, &last) {
         (Key::Number(low), Key::Number(high)) => (*low, *high, None),
         (Key::Text(low), Key::Text(high)) => {
@@ -63,8 +67,8 @@ pub(super) async fn even<F: Fetch + Clone>(
     let mut bounds: Vec<Key> = Vec::new();
     for part in 1..i128::from(parts.max(1)) {
         // Widths are below 2^120, so that no product overflows.
-        let wide = (high - low) / i128::from(parts.max(1));
-        let at = low + wide * part;
+        let wide = high.saturating_sub(low) / i128::from(parts.max(1));
+        let at = low.saturating_add(wide.saturating_mul(part));
         if at <= low || at > high || wide == 0 {
             continue;
         }
@@ -73,7 +77,8 @@ pub(super) async fn even<F: Fetch + Clone>(
             None => Key::Number(at),
         });
     }
-    Ok((bounds, Some(last), 2))
+    // A single row could be the first as well as the last.
+    Ok((bounds, Some(last).filter(|_| highest.len() > 1), 2))
 }
 
 /// A number of up to 120 bits in lower-case hexadecimal digits.
@@ -111,24 +116,30 @@ pub(super) async fn prove<F: Fetch + Clone>(
         }
         let next = keys(fetch.clone(), query, Order::Ascending, below.first()).await?;
         requests += 1;
+        let is_reversed = below.windows(2).all(|pair| pair[0] > pair[1]);
+        if !is_reversed || above.windows(2).any(|pair| pair[0] >= pair[1]) {
+            return Err(not_proved());
+        }
+        // A single row could be the first as well as the last.
+        let fence = (below.len() > 1).then(|| below[0].clone());
         // Behind the row below the bound comes the row above it, or, if there is none on one side, what the
         // collection itself begins or ends with.
         match (below.first(), above.first(), next.first()) {
             (Some(_) | None, Some(expected), Some(found)) if expected == found => {
-                return Ok((below.into_iter().next(), requests));
+                return Ok((fence, requests));
             }
             (Some(_), None, None) => {
                 let last = keys(fetch.clone(), query, Order::Descending, None).await?;
                 requests += 1;
                 if last.first() < Some(bound) {
-                    return Ok((below.into_iter().next(), requests));
+                    return Ok((fence, requests));
                 }
             }
             (None, None, None) => {
                 let last = keys(fetch.clone(), query, Order::Descending, None).await?;
                 requests += 1;
                 if last.is_empty() {
-                    return Ok((below.into_iter().next(), requests));
+                    return Ok((fence, requests));
                 }
             }
             _ => {}

@@ -33,6 +33,8 @@ use keyset::Begins;
 /// The most that a total is believed to have grown between two answers, in rows. Our choice: no rank that is
 /// counted with it leaves its range.
 const GREATEST_GROWTH: u64 = 1 << 40;
+/// A first page with fewer rows than this is short for another reason than the API's own size. Our choice.
+const LEAST_CAP: u64 = 8;
 /// No checkpoint is at a higher rank.
 const GREATEST_RANK: u64 = 1 << 60;
 /// How often one page is asked for again with fewer rows. Our choice: halving leads from 100,000 rows to two.
@@ -155,7 +157,8 @@ impl<R: Keyed> Anchored<R> {
             return Some(self.order.compare(last.borrow(), fence.borrow()).is_lt());
         }
         let total = self.total.filter(|_| !self.begins.is_by_key());
-        total.map(|total| total > self.rank.saturating_add(1).saturating_add(self.beyond))
+        let read = self.rank.saturating_add(1).saturating_add(self.beyond);
+        total.is_some_and(|total| total > read).then_some(true)
     }
 
     pub(super) fn step(&mut self, report: &mut Report) -> WalkStep<R> {
@@ -239,9 +242,23 @@ impl<R: Keyed> Anchored<R> {
         report.null_rows += page.null_rows;
         self.ahead.arrived();
         self.heaviest = self.heaviest.max(page.bytes);
+        let (rows, places) = (u64::from(window.rows), page.places());
+        let is_first = self.last.is_none() && window.rank == 0;
+        if self.counted.is_some() && is_first && (LEAST_CAP..rows).contains(&places) {
+            if page.total.is_some_and(|total| total > places) {
+                // The API gives fewer rows than asked for, and counts its pages by its own size.
+                let most = u32::try_from(places).unwrap_or(u32::MAX);
+                self.size.cap(most, window.rows);
+                self.counted = Some(most);
+            }
+        }
         if self.last.is_some() && !window.catches_up {
             report.shifts_repaired += u64::from(!begins_at_last);
-            let expected = if begins_at_last { expected as u64 + 1 + self.beyond } else { 0 };
+            let expected = if begins_at_last {
+                (expected as u64).saturating_add(1).saturating_add(self.beyond)
+            } else {
+                0
+            };
             report.duplicates_dropped += (known as u64).saturating_sub(expected);
         }
         self.take(&window, page, known, report)

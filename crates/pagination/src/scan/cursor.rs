@@ -135,7 +135,7 @@ impl<R: Keyed> Cursored<R> {
     pub(super) fn has_more(&self, report: &Report) -> Option<bool> {
         match &self.end {
             Some(Outcome::Complete) => Some(false),
-            _ => report.last_total().map(|total| total > seen(report)),
+            _ => report.last_total().is_some_and(|total| total > seen(report)).then_some(true),
         }
     }
 

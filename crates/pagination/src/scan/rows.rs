@@ -88,7 +88,11 @@ impl<R: Keyed> Rows<R> {
                     (key, first_rank.saturating_add(at as u64), (count - at - 1) as u64)
                 } else {
                     let last = last.as_deref().cloned();
-                    (last, first_rank.saturating_sub(beyond + 1), beyond + count as u64)
+                    (
+                        last,
+                        first_rank.saturating_sub(beyond.saturating_add(1)),
+                        beyond.saturating_add(count as u64),
+                    )
                 };
                 let fence = fence.as_deref().cloned();
                 let bad = bad.saturating_add(keyless(&self.list[..count]));

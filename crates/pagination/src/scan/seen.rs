@@ -56,6 +56,8 @@ pub(super) struct Seen<R> {
     marks: Marks,
     pages: Circle,
     repeated: u32,
+    /// The first two rows of all.
+    head: Vec<Key>,
     /// The row that is the last in the order of the scan, and how often it was asked for.
     fence: Option<Key>,
     fences: u32,
@@ -67,6 +69,8 @@ pub(super) struct Seen<R> {
     bad_rows: u64,
     /// Whether one answer has held the whole list.
     whole: bool,
+    /// Whether no page was joined since the scan went on from a checkpoint.
+    is_resumed: bool,
     end: Option<Outcome>,
 }
 
@@ -110,6 +114,7 @@ impl<R: Keyed> Seen<R> {
             marks: Marks::default(),
             pages: Circle::default(),
             repeated: 0,
+            head: Vec::new(),
             fence: None,
             fences: 0,
             rounds: 0,
@@ -119,6 +124,7 @@ impl<R: Keyed> Seen<R> {
             empty: 0,
             bad_rows: 0,
             whole: false,
+            is_resumed: false,
             end: None,
         }
     }
@@ -131,6 +137,7 @@ impl<R: Keyed> Seen<R> {
         }
         // What came before these is forgotten, so the count cannot be compared any more.
         self.known.forget();
+        self.is_resumed = !known.is_empty();
         self.newest = known;
         true
     }
@@ -152,10 +159,8 @@ impl<R: Keyed> Seen<R> {
     }
 
     pub(super) fn has_more(&self, report: &Report) -> Option<bool> {
-        report
-            .last_total()
-            .filter(|_| !self.known.has_forgotten())
-            .map(|total| total > self.distinct)
+        let is_more = |total| total > self.distinct && !self.known.has_forgotten();
+        report.last_total().is_some_and(is_more).then_some(true)
     }
 
     pub(super) fn step(&mut self, report: &mut Report) -> WalkStep<R> {
@@ -221,16 +226,20 @@ impl<R: Keyed> Seen<R> {
         };
         report.total(page.total);
         if is_fence {
-            self.fence = page.rows.iter().find_map(Keyed::key).map(KeyRef::to_key);
-            self.fences += 1;
-            self.barren += u32::from(self.barren == 1);
-            self.end_at_fence();
+            self.fence_arrived(&page);
             return None;
         }
         let places = page.places();
         let is_known = |row: &R| row.key().is_some_and(|key| self.known.contains(key));
-        let is_covered = self.skip == 0 || page.rows.first().is_some_and(is_known);
-        if self.anchor.is_some() && !is_covered {
+        let is_immutable = self.anchor.is_some_and(|anchor| !anchor.is_mutable);
+        // In an order that never changes all that stands before a known row was there to be read, or came later.
+        let known = match page.rows.iter().rposition(is_known) {
+            Some(last) if is_immutable => last + 1,
+            _ => 0,
+        };
+        let begins_known = page.rows.first().is_some_and(is_known);
+        let is_first = self.skip == 0 && !self.is_resumed;
+        if self.anchor.is_some() && !is_first && !begins_known && known == 0 {
             report.shifts_repaired += u64::from(self.steps_back == 0);
             self.step_back(asked);
             return None;
@@ -241,12 +250,18 @@ impl<R: Keyed> Seen<R> {
         report.pages += 1;
         report.null_rows += page.null_rows;
         let begins_at = self.skip;
-        self.whole = begins_at == 0 && page.total == Some(places);
+        let is_short = places < u64::from(asked);
+        self.whole = begins_at == 0 && is_short && !is_immutable && page.total == Some(places);
         let (mut rows, seen) = (page.rows, &mut self.known);
+        if self.head.is_empty() && begins_at == 0 {
+            self.head = rows.iter().filter_map(Keyed::key).take(2).map(KeyRef::to_key).collect();
+        }
         let overlap = u64::from(self.anchor.is_some() && begins_at > 0);
         let mut again = 0_u64;
+        let mut at = 0;
         rows.retain(|row| {
-            let is_new = seen.insert_row(row);
+            at += 1;
+            let is_new = seen.insert_row(row) && at > known;
             again += u64::from(!is_new);
             is_new
         });
@@ -261,7 +276,8 @@ impl<R: Keyed> Seen<R> {
             self.barren(places, report);
             return None;
         }
-        (self.barren, self.empty, self.rounds) = (0, 0, 0);
+        (self.barren, self.empty, self.rounds, self.repeated) = (0, 0, 0, 0);
+        self.is_resumed = false;
         self.size.succeeded();
         let known = std::mem::take(&mut self.newest);
         let keys = rows.iter().filter_map(|row| row.key().map(KeyRef::to_key));
@@ -275,6 +291,21 @@ impl<R: Keyed> Seen<R> {
         let origin = Origin::Seen { page: begins_at, next: self.skip, pass: self.pass, known };
         let is_last = self.end == Some(Outcome::Complete);
         Some(WalkStep::Rows { rows, origin, is_last })
+    }
+
+    /// The rows that the reverse order shows first.
+    fn fence_arrived(&mut self, page: &Page<R>) {
+        let keys: Vec<Key> = page.rows.iter().filter_map(Keyed::key).map(KeyRef::to_key).collect();
+        self.fences += 1;
+        self.barren += u32::from(self.barren == 1);
+        if keys.len() > 1 && keys == self.head {
+            let why = Inconsistency::ReverseIgnored;
+            self.end = Some(Outcome::Inconsistent { why });
+        }
+        // A single row of several could be the first as well as the last.
+        let is_one_of_more = keys.len() == 1 && page.total > Some(page.places());
+        self.fence = keys.into_iter().next().filter(|_| !is_one_of_more);
+        self.end_at_fence();
     }
 
     /// The next page begins behind this one, or at its last row where pages are anchored.
@@ -298,7 +329,16 @@ impl<R: Keyed> Seen<R> {
             self.end = Some(Outcome::Inconsistent { why });
             return;
         }
-        let back = self.back.max(u64::from(asked.saturating_sub(1))).max(1);
+        let mut back = self.back.max(u64::from(asked.saturating_sub(1))).max(1);
+        if self.is_resumed {
+            // No further than the rows that are remembered.
+            back = back.min((self.newest.len() as u64).saturating_sub(1)).max(1);
+        }
+        if self.skip == 0 {
+            // None of the remembered rows is left, and nobody knows which of these were read.
+            let why = Inconsistency::NoProgress { pages: self.steps_back };
+            self.end = Some(Outcome::Inconsistent { why });
+        }
         (self.skip, self.back) = (self.skip.saturating_sub(back), back.saturating_mul(2));
     }
 
@@ -358,7 +398,8 @@ impl<R: Keyed> Seen<R> {
         let seen = self.distinct;
         let why = match total {
             _ if self.bad_rows > 0 => Doubt::BadRows { rows: self.bad_rows },
-            _ if self.known.has_forgotten() => Doubt::Forgotten,
+            // In an order that never changes one known row tells of all before it.
+            _ if self.known.has_forgotten() && !self.has_fence() => Doubt::Forgotten,
             _ if self.whole => return Outcome::Complete,
             _ if self.anchor.is_some_and(|anchor| anchor.is_mutable) => Doubt::MutableSort,
             _ if self.has_met_fence() => return Outcome::Complete,

@@ -1,6 +1,7 @@
 //! The scan against a model of a collection that is written to between any two requests.
 
 mod limits;
+mod mended;
 mod methods;
 mod misbehaving;
 mod model;

@@ -103,8 +103,12 @@ impl<R: Keyed> Anchored<R> {
             if stalls == 1 {
                 self.barren.stalled_at = window.rank;
             }
-            if stalls > REPEATS && (!self.fence.has_reverse || window.above.is_some()) {
+            let is_by_key = window.above.is_some() && self.fence.empty == 0;
+            if stalls > REPEATS && (!self.fence.has_reverse || is_by_key) {
                 self.end_unseen();
+            } else if window.above.is_some() {
+                // The reverse order shows nothing either: what was not read may be gone.
+                self.want_fence();
             } else if stalls > REPEATS && !self.windows.front().is_some_and(|next| next.bridges) {
                 // What was kept lies behind the gap as well: it is asked for again when its rank comes.
                 self.windows.clear();

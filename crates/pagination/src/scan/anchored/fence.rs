@@ -26,6 +26,9 @@ impl<R: Keyed> Anchored<R> {
     pub(super) fn fence_arrived(&mut self, page: &Page<R>, report: &mut Report) {
         self.fence.state = None;
         self.totalled(page.total, report);
+        // Rows without a key behind the greatest one are met by no key.
+        let keyless = page.rows.iter().take_while(|row| row.key().is_none()).count();
+        self.bad_rows = self.bad_rows.max(keyless as u64);
         let keys: Vec<KeyRef<'_>> = page.rows.iter().filter_map(Keyed::key).collect();
         if let Some(key) = keys.iter().find(|key| self.range.excludes(**key)) {
             let key = key.to_key();

@@ -29,7 +29,7 @@ fn a_limit_asks_for_the_rest_and_one_row_that_tells_whether_there_is_more() {
         (0, 500, vec![], more(None)),
         (5, 500, vec![6], more(Some(true))),
         (5, 6, vec![6], more(Some(true))),
-        (5, 5, vec![6], more(Some(false))),
+        (5, 5, vec![6], more(None)),
         (5, 4, vec![6, 4], Outcome::Complete),
         (99, 500, vec![100], more(Some(true))),
         (100, 500, vec![100], more(Some(true))),

@@ -1,0 +1,247 @@
+//! Answers that once kept a scan alive, ended it too early, or let it forget a doubt.
+
+use super::*;
+use crate::Key;
+use crate::dialect::{Dialect, JUMPCLOUD_V2, JUMPCLOUD_V2_LINK, LINK, Method, OPERATIONS1};
+use crate::filter::Comparison;
+use crate::page::Next;
+
+/// Walks with these answers, at most so many requests; the rows and how it ended.
+fn walk(mut scan: Scan, answer: impl Fn(&Ask, usize) -> Page, most: usize) -> (usize, Scan) {
+    let (mut rows, mut requests) = (0, 0);
+    loop {
+        match scan.step() {
+            Step::Ask(ask) => {
+                assert!(requests < most, "{}", scan.report());
+                let page = answer(&ask, requests);
+                requests += 1;
+                scan.answer(ask.id(), page);
+            }
+            Step::Rows(page) => rows += page.rows().len(),
+            Step::Done => return (rows, scan),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn row(key: i128) -> Row {
+    Row::with_key("{}", Key::Number(key))
+}
+
+fn outcome(scan: &Scan) -> String {
+    scan.report().outcome().unwrap().to_string()
+}
+
+fn members() -> Query {
+    let uri = "http://h/api/v2/usergroups/1/members".parse().unwrap();
+    Query::unstable(JUMPCLOUD_V2, uri).unwrap().page_size(10).unwrap().untyped()
+}
+
+#[test]
+fn a_huge_total_does_not_keep_a_scan_alive_that_shows_nothing() {
+    let nothing = |_: &Ask, _| Page::of(Vec::new()).with_total(u64::MAX);
+    let (_, scan) = walk(Scan::new(members()), nothing, 500);
+    assert!(matches!(scan.report().outcome(), Some(Outcome::Inconsistent { .. })));
+    for total in [1_000_000, u64::MAX] {
+        let (rows, scan) = walk(
+            Scan::new(offset(100, 0)),
+            |ask, _| {
+                let page = match ask.rank().unwrap() {
+                    (_, Order::Descending) => Page::of(vec![row(5_000), row(4_999)]),
+                    (0, _) => Page::of((0..100).map(row).collect()),
+                    (99, _) => Page::of(vec![row(99)]),
+                    _ => Page::of(Vec::new()),
+                };
+                page.with_total(total)
+            },
+            3_000,
+        );
+        assert_eq!(rows, 100);
+        assert!(matches!(scan.report().outcome(), Some(Outcome::Inconsistent { .. })));
+    }
+}
+
+#[test]
+fn a_total_at_the_end_of_its_range_is_no_overflow() {
+    let counted = Query::new(OPERATIONS1, "http://h/".parse().unwrap()).unwrap();
+    let counted = counted.page_size(10).unwrap().prefetch(2).untyped();
+    for query in [counted, offset(10, 2)] {
+        let (_, scan) = walk(
+            Scan::new(query),
+            |ask, request| {
+                let model = Model::new(12);
+                let total = if request > 1 { u64::MAX } else { 12 };
+                let at = match ask.rank().unwrap() {
+                    (_, order) if request > 1 => At::Rank { skip: 0, order, above: None },
+                    (skip, order) => At::Rank { skip, order, above: None },
+                };
+                model.page(&at, ask.rows() as usize).with_total(total)
+            },
+            20_000,
+        );
+        assert_ne!(scan.report().outcome(), Some(&Outcome::Complete));
+        let merged = scan.report().clone().merged(scan.report());
+        assert_eq!(merged.totals().unwrap().last, u64::MAX);
+    }
+}
+
+#[test]
+fn an_empty_answer_with_total_zero_does_not_make_a_list_whole() {
+    let model = Model::new(100);
+    let (rows, scan) = walk(
+        Scan::new(members()),
+        |ask, request| match request {
+            0 => Page::of(Vec::new()).with_total(0),
+            _ => model.page(&ask.at, ask.rows() as usize),
+        },
+        50,
+    );
+    assert_eq!((rows, outcome(&scan).as_str()), (100, "best effort: the list cannot be sorted"));
+}
+
+#[test]
+fn what_a_scan_doubted_it_doubts_after_a_kill() {
+    let bad = |ask: &Ask, _| {
+        let mut rows: Vec<Row> =
+            (0..6).map(|at| if at == 3 { row(i128::MAX) } else { row(at) }).collect();
+        let (skip, order) = ask.rank().unwrap();
+        if order == Order::Descending {
+            rows.reverse();
+        }
+        let skip = usize::try_from(skip).unwrap();
+        Page::of(rows.into_iter().skip(skip).take(ask.rows() as usize).collect()).with_total(6)
+    };
+    let (_, scan) = walk(Scan::new(offset(3, 0)), bad, 50);
+    assert_eq!(outcome(&scan), "best effort: 1 rows have no usable key");
+    let resumed = Scan::resume(offset(3, 0), scan.checkpoint()).unwrap();
+    let (rows, scan) = walk(resumed, bad, 50);
+    assert_eq!((rows, outcome(&scan).as_str()), (0, "best effort: 1 rows have no usable key"));
+
+    let linked = || Query::new(JUMPCLOUD_V2_LINK, "http://h/".parse().unwrap()).unwrap();
+    let answer = |_: &Ask, _| Page::of((0..10).map(row).collect()).with_total(13);
+    let mut first: Scan = Scan::new(linked());
+    let here = loop {
+        match first.step() {
+            Step::Ask(ask) => first.answer(ask.id(), answer(&ask, 0)),
+            Step::Rows(rows) => break rows.checkpoint_after(3),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (rows, scan) = walk(Scan::resume(linked(), here).unwrap(), answer, 5);
+    let told = "best effort: the API counts 13 rows and showed 10";
+    assert_eq!((rows, outcome(&scan).as_str()), (7, told));
+    let (rows, scan) = walk(Scan::resume(linked(), scan.checkpoint()).unwrap(), answer, 5);
+    assert_eq!((rows, outcome(&scan).as_str()), (0, told), "and again");
+}
+
+#[test]
+fn links_with_page_numbers_are_best_effort_and_others_are_taken_at_their_word() {
+    for (link, told) in [
+        ("/list?page=2", "best effort: the API's links hold plain offsets"),
+        ("/list?after=xyz", "complete"),
+    ] {
+        let query = Query::new(LINK, "http://h/list".parse().unwrap()).unwrap();
+        let answer = |ask: &Ask, _| match ask.cursor() {
+            None => Page::of(vec![row(1)]).with_next(Next::Cursor(link.into())),
+            Some(_) => Page::of(vec![row(2)]).with_next(Next::End),
+        };
+        let (rows, scan) = walk(Scan::new(query.clone()), answer, 5);
+        assert_eq!((rows, outcome(&scan).as_str()), (2, told));
+        // Also if only the last page is read by the scan that ends.
+        let mut first: Scan = Scan::new(query.clone());
+        let here = loop {
+            match first.step() {
+                Step::Ask(ask) => first.answer(ask.id(), answer(&ask, 0)),
+                Step::Rows(rows) => break rows.checkpoint(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let (rows, scan) = walk(Scan::resume(query, here).unwrap(), answer, 5);
+        assert_eq!((rows, outcome(&scan).as_str()), (1, told));
+    }
+}
+
+#[test]
+fn a_row_without_a_key_comes_once_behind_a_key_as_well() {
+    const KEYED: Dialect = Dialect::new("keyed", Method::Offset)
+        .key(&["id"])
+        .sorted_by(&["id"])
+        .bounded_by(|_, _: Comparison, _| "".into(), true);
+    let query = Query::new(KEYED, "http://h/".parse().unwrap()).unwrap().page_size(5).unwrap();
+    let all = || [row(0), row(2), row(4), row(6), row(i128::MAX), row(8), row(10)].into_iter();
+    let (rows, scan) = walk(
+        Scan::new(query),
+        |ask, _| match (ask.above(), ask.rank().unwrap().1) {
+            (_, Order::Descending) => Page::of(vec![row(10), row(8)]),
+            (None, _) => Page::of(all().take(5).collect()),
+            (Some(_), _) => Page::of(all().skip(4).collect()),
+        },
+        9,
+    );
+    assert_eq!((rows, outcome(&scan).as_str()), (7, "best effort: 1 rows have no usable key"));
+}
+
+#[test]
+fn an_api_that_gives_one_row_and_ignores_the_direction_is_never_complete() {
+    let model = Model::new(30);
+    let (_, scan) = walk(
+        Scan::new(offset(10, 0)),
+        |ask, _| {
+            let (skip, _) = ask.rank().unwrap();
+            model.page(&At::Rank { skip, order: Order::Ascending, above: None }, 1)
+        },
+        3_000,
+    );
+    assert_ne!(scan.report().outcome(), Some(&Outcome::Complete));
+}
+
+/// Rows of somebody else's type, without a key.
+#[derive(Debug)]
+struct Own(u64);
+
+impl Keyed for Own {
+    fn key(&self) -> Option<KeyRef<'_>> {
+        None
+    }
+}
+
+#[test]
+fn rows_that_nothing_tells_from_others_are_all_delivered() {
+    let mut scan: Scan<Own> = Scan::new(cursored(2));
+    let mut sum = 0;
+    loop {
+        match scan.step() {
+            Step::Ask(ask) => {
+                let at: u64 = ask.cursor().map_or(0, |cursor| cursor.parse().unwrap());
+                let next =
+                    if at < 8 { Next::Cursor((at + 2).to_string().into()) } else { Next::End };
+                scan.answer(ask.id(), Page::of(vec![Own(at), Own(at + 1)]).with_next(next));
+            }
+            Step::Rows(rows) => sum += rows.rows().iter().map(|row| row.0).sum::<u64>(),
+            Step::Done => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((sum, scan.report().outcome()), (45, Some(&Outcome::Complete)));
+}
+
+#[test]
+fn nothing_that_is_printed_holds_a_cursor() {
+    let query = Query::new(LINK, "http://h/list".parse().unwrap()).unwrap();
+    let (_, scan) = walk(
+        Scan::new(query),
+        |_, _| Page::of(vec![row(1)]).with_next(Next::Cursor("/list?key=s3cret".into())),
+        9,
+    );
+    let said = format!("{:?} {} {:?}", scan.report(), scan.report(), scan.checkpoint());
+    assert!(said.contains("a page repeats") || said.contains("a cursor repeats"), "{said}");
+    let mut next: Scan = Scan::new(Query::new(LINK, "http://h/list".parse().unwrap()).unwrap());
+    let Step::Ask(ask) = next.step() else { panic!("a page is asked for") };
+    next.answer(ask.id(), Page::of(vec![row(1)]).with_next(Next::Cursor("/l?key=s3cret".into())));
+    assert!(matches!(next.step(), Step::Rows(_)));
+    let Step::Ask(ask) = next.step() else { panic!("the next page is asked for") };
+    let said = format!("{said} {ask:?} {:?}", next.checkpoint());
+    assert!(!said.contains("s3cret"), "{said}");
+    // The walk itself must remember it.
+    assert_eq!(ask.cursor(), Some("/l?key=s3cret"));
+}
