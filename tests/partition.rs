@@ -103,6 +103,11 @@ async fn a_filter_that_is_ignored_or_not_cast_is_found_at_the_bound() {
         let error = Partitions::split(service, users(), 2).await.unwrap_err();
         assert!(matches!(error, CannotSplit::NotProved { .. }), "{shows_nothing}: {error}");
     }
+    // A server that ignores the direction of the sort.
+    let api =
+        SimulatedApi::builder(Api::JumpCloudV1).rows(10).faults(|_| Some(Fault::IgnoreReverse));
+    let error = Partitions::split(authorized(&api.build()), users(), 4).await.unwrap_err();
+    assert!(matches!(error, CannotSplit::NotProved { .. }), "{error}");
     let any = [JUMPCLOUD_V1.field("a").eq(1), JUMPCLOUD_V1.field("a").eq(2)];
     let api = SimulatedApi::builder(Api::JumpCloudV1).rows(300).build();
     let error = Partitions::split(authorized(&api), users().any_of(any), 2).await.unwrap_err();

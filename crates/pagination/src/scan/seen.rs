@@ -18,7 +18,7 @@ use crate::report::{Doubt, Inconsistency, Outcome, Report};
 use crate::{Key, KeyRef, Keyed, Order};
 
 /// The newest keys that a checkpoint holds. Our choice: as many rows may be gone when the scan goes on.
-const KEYS_OF_A_CHECKPOINT: usize = 200;
+const KEYS_OF_A_CHECKPOINT: u32 = 200;
 /// Pages of one pass that showed the same rows as an earlier one. Our choice: an anchored scan asks three
 /// times for the page at its end.
 const REPEATED_PAGES: u32 = 8;
@@ -282,7 +282,7 @@ impl<R: Keyed> Seen<R> {
         let known = std::mem::take(&mut self.newest);
         let keys = rows.iter().filter_map(|row| row.key().map(KeyRef::to_key));
         self.newest = known.iter().cloned().chain(keys).collect();
-        let surplus = self.newest.len().saturating_sub(KEYS_OF_A_CHECKPOINT);
+        let surplus = self.newest.len().saturating_sub(KEYS_OF_A_CHECKPOINT as usize);
         self.newest.drain(..surplus);
         if self.whole {
             self.finish(report);
@@ -324,15 +324,16 @@ impl<R: Keyed> Seen<R> {
 
     fn step_back(&mut self, asked: u32) {
         self.steps_back += 1;
-        if self.steps_back > STEPS_BACK {
-            let why = Inconsistency::NoProgress { pages: STEPS_BACK };
+        let most = if self.is_resumed { KEYS_OF_A_CHECKPOINT } else { STEPS_BACK };
+        if self.steps_back > most {
+            let why = Inconsistency::NoProgress { pages: self.steps_back };
             self.end = Some(Outcome::Inconsistent { why });
             return;
         }
         let mut back = self.back.max(u64::from(asked.saturating_sub(1))).max(1);
         if self.is_resumed {
-            // No further than the rows that are remembered.
-            back = back.min((self.newest.len() as u64).saturating_sub(1)).max(1);
+            // Page by page, so that no row that is remembered is passed over.
+            back = u64::from(asked.saturating_sub(1)).max(1);
         }
         if self.skip == 0 {
             // None of the remembered rows is left, and nobody knows which of these were read.

@@ -39,8 +39,8 @@ impl<R: Keyed> Anchored<R> {
                 return self.contradicts(Inconsistency::ReverseIgnored);
             }
         }
-        if keys.len() == 1
-            && self.is_read(keys[0])
+        if page.rows.len() == 1
+            && keys.first().is_some_and(|key| self.is_read(*key))
             && page.total > Some(self.rank.saturating_add(1))
         {
             // One row of many could be the first as well as the last: more are asked for, or none believed.

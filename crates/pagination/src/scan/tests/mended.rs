@@ -245,3 +245,174 @@ fn nothing_that_is_printed_holds_a_cursor() {
     // The walk itself must remember it.
     assert_eq!(ask.cursor(), Some("/l?key=s3cret"));
 }
+
+fn by_created(page: u32) -> Query {
+    let query = Query::new(JUMPCLOUD_V1, "http://h/".parse().unwrap()).unwrap();
+    query.sort_by(["created"]).unwrap().immutable("created").page_size(page).unwrap().untyped()
+}
+
+#[test]
+fn another_sort_whose_direction_is_ignored_or_whose_total_is_the_pages_own_is_never_complete_too_early()
+ {
+    let model = Model::new(10);
+    let (_, scan) = walk(
+        Scan::new(by_created(3)),
+        |ask, _| {
+            let (skip, _) = ask.rank().unwrap();
+            let at = At::Rank { skip, order: Order::Ascending, above: None };
+            model.page(&at, ask.rows() as usize)
+        },
+        50,
+    );
+    assert_eq!(outcome(&scan), "inconsistent: the direction of the sort is ignored");
+    let (rows, scan) = walk(
+        Scan::new(by_created(3)),
+        |ask, _| model.page(&ask.at, ask.rows() as usize).with_total(3),
+        50,
+    );
+    assert_eq!((rows, outcome(&scan).as_str()), (10, "complete"));
+}
+
+#[test]
+fn another_sort_goes_on_after_a_kill_and_a_delete_without_repeating_a_row() {
+    for page in [3, 50, 400] {
+        for deleted in [1, 2, 30, 150] {
+            let mut model = Model::new(1_000);
+            model.by_field = true;
+            let mut first: Scan = Scan::new(by_created(page));
+            let mut delivered = Vec::new();
+            let here = loop {
+                match first.step() {
+                    Step::Ask(ask) => {
+                        first.answer(ask.id(), model.page(&ask.at, ask.rows as usize))
+                    }
+                    Step::Rows(rows) => {
+                        let take = rows.rows().len().min(617 - delivered.len());
+                        delivered.extend(&numbers(&rows)[..take]);
+                        if delivered.len() == 617 {
+                            break rows.checkpoint_after(take);
+                        }
+                    }
+                    other => panic!("{other:?}"),
+                }
+            };
+            // The last rows that were read, in the order of the scan.
+            for gone in &delivered[617 - deleted..] {
+                let rank = model.rows.iter().position(|row| row == gone).unwrap();
+                model.write(Write::Delete { rank, burst: 1 });
+            }
+            let mut second = Scan::resume(by_created(page), here).unwrap();
+            let run = loop {
+                match second.step() {
+                    Step::Ask(ask) => {
+                        second.answer(ask.id(), model.page(&ask.at, ask.rows as usize))
+                    }
+                    Step::Rows(rows) => delivered.extend(numbers(&rows)),
+                    Step::Done => break second.report().outcome().cloned(),
+                    other => panic!("{other:?}"),
+                }
+            };
+            let found = (wrong(&model, &delivered), run);
+            assert_eq!(
+                found,
+                ((0, 0), Some(Outcome::Complete)),
+                "pages of {page}, {deleted} deleted"
+            );
+        }
+    }
+}
+
+#[test]
+fn another_sort_survives_a_write_before_every_third_request() {
+    for page in [2, 3] {
+        let mut model = Model::new(400);
+        model.by_field = true;
+        let write = |model: &mut Model, request: usize| {
+            if request % 3 == 1 {
+                let rank = request * 7 % model.rows.len();
+                model.write(Write::Delete { rank, burst: 1 });
+                model.write(Write::Insert { rank: request * 5 % model.rows.len(), burst: 1 });
+            }
+        };
+        let run = scan(by_created(page), &mut model, write, false);
+        assert_eq!(wrong(&model, &run.delivered), (0, 0));
+        assert_eq!(run.report.outcome(), Some(&Outcome::Complete), "{}", run.report);
+    }
+}
+
+#[test]
+fn one_row_among_nulls_is_not_believed_to_be_the_last_before_the_total_is_read() {
+    let model = Model::new(10);
+    let (rows, scan) = walk(
+        Scan::new(offset(4, 0)),
+        |ask, _| match ask.rank().unwrap().1 {
+            Order::Ascending => model.page(&ask.at, ask.rows() as usize),
+            Order::Descending => {
+                let at = At::Rank { skip: 0, order: Order::Ascending, above: None };
+                let mut page = model.page(&at, 1);
+                page.null_rows = 3;
+                page
+            }
+        },
+        200,
+    );
+    assert_eq!((rows, outcome(&scan).as_str()), (10, "complete"));
+}
+
+#[test]
+fn a_row_without_a_key_behind_all_others_makes_the_scan_best_effort() {
+    let all = [row(1), row(2), row(i128::MAX)];
+    let (_, scan) = walk(
+        Scan::new(offset(2, 0)),
+        |ask, _| {
+            let (skip, order) = ask.rank().unwrap();
+            let mut rows = all.to_vec();
+            if order == Order::Descending {
+                rows.reverse();
+            }
+            let skip = usize::try_from(skip).unwrap();
+            let rows = rows.into_iter().skip(skip).take(ask.rows() as usize);
+            Page::of(rows.collect()).with_total(3)
+        },
+        50,
+    );
+    assert!(outcome(&scan).starts_with("best effort"), "{}", scan.report());
+}
+
+#[test]
+fn a_collection_that_is_emptied_behind_a_key_is_complete() {
+    const KEYED: Dialect = Dialect::new("keyed", Method::Offset)
+        .key(&["id"])
+        .sorted_by(&["id"])
+        .bounded_by(|_, _: Comparison, _| "".into(), true);
+    let query = Query::new(KEYED, "http://h/".parse().unwrap()).unwrap().page_size(4).unwrap();
+    let model = Model::new(10);
+    let (rows, scan) = walk(
+        Scan::new(query),
+        |ask, request| match request {
+            0 | 1 => model.page(&ask.at, ask.rows() as usize),
+            _ => Page::of(Vec::new()).with_total(0),
+        },
+        60,
+    );
+    assert_eq!((rows, outcome(&scan).as_str()), (4, "complete"));
+}
+
+#[test]
+fn a_counted_api_that_gives_fewer_rows_than_asked_for_is_read_at_its_own_size() {
+    let counted = Query::new(OPERATIONS1, "http://h/".parse().unwrap()).unwrap().untyped();
+    let model = Model::new(379);
+    let (rows, scan) = walk(
+        Scan::new(counted),
+        |ask, _| {
+            let (skip, order) = ask.rank().unwrap();
+            // It counts its pages by no more than 20 rows.
+            let size = u64::from(ask.rows()).min(20);
+            let skip = skip / u64::from(ask.rows()) * size;
+            let at = At::Rank { skip, order, above: None };
+            model.page(&at, usize::try_from(size).unwrap())
+        },
+        100,
+    );
+    assert_eq!((rows, outcome(&scan).as_str()), (379, "complete"));
+}
