@@ -29,7 +29,9 @@ const LIBRARY: Dialect = Dialect::new("library", Method::Cursor)
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let api = service_fn(|request: Request<Full<Bytes>>| async move { library(&request) });
+    let api = service_fn(|request: Request<Full<Bytes>>| async move {
+        Ok::<_, Infallible>(library(&request))
+    });
     let query = Query::new(LIBRARY, "http://library.example/books".parse()?)?;
     let mut pages = Pages::new(api, query);
     while let Some(rows) = pages.next().await {
@@ -43,7 +45,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// The made-up API: 120 books.
-fn library(request: &Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, Infallible> {
+fn library(request: &Request<Full<Bytes>>) -> Response<Full<Bytes>> {
     let query = request.uri().query().unwrap_or_default();
     let number = |name: &str| {
         let pair = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
@@ -54,5 +56,5 @@ fn library(request: &Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, Infa
     let books: Vec<String> = (from..to).map(|n| format!("{{\"isbn\":\"978-{n:04}\"}}")).collect();
     let more = if to < 120 { format!("\"{to}\"") } else { "null".to_owned() };
     let body = format!("{{\"books\":[{}],\"more\":{more}}}", books.join(","));
-    Ok(Response::new(Full::from(body)))
+    Response::new(Full::from(body))
 }

@@ -42,7 +42,8 @@
 //! # Owed
 //!
 //! A row is *owed* if it is there, and matches, at the first request and at every later one. A scan
-//! that ends as [`Outcome::Complete`] has delivered every owed row, and no row twice.
+//! that ends as [`Outcome::Complete`] has delivered every owed row, and no row twice. What a cursor, a token or an
+//! opaque link leads to is taken at the API's word: that its rows are all rows cannot be checked from outside.
 //!
 //! # Map
 //!

@@ -17,7 +17,7 @@ pub enum Outcome {
     },
     /// The caller ended it.
     Cancelled,
-    /// Every owed row was delivered exactly once.
+    /// Every owed row was delivered exactly once; of a scan by cursors, every row that they led to.
     Complete,
     /// A page could not be had; the scan goes on there when it is resumed.
     Failed {

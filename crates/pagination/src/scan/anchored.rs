@@ -244,13 +244,15 @@ impl<R: Keyed> Anchored<R> {
         self.heaviest = self.heaviest.max(page.bytes);
         let (rows, places) = (u64::from(window.rows), page.places());
         let is_first = self.last.is_none() && window.rank == 0;
-        if self.counted.is_some() && is_first && (LEAST_CAP..rows).contains(&places) {
-            if page.total.is_some_and(|total| total > places) {
-                // The API gives fewer rows than asked for, and counts its pages by its own size.
-                let most = u32::try_from(places).unwrap_or(u32::MAX);
-                self.size.cap(most, window.rows);
-                self.counted = Some(most);
-            }
+        if self.counted.is_some()
+            && is_first
+            && (LEAST_CAP..rows).contains(&places)
+            && page.total.is_some_and(|total| total > places)
+        {
+            // The API gives fewer rows than asked for, and counts its pages by its own size.
+            let most = u32::try_from(places).unwrap_or(u32::MAX);
+            self.size.cap(most, window.rows);
+            self.counted = Some(most);
         }
         if self.last.is_some() && !window.catches_up {
             report.shifts_repaired += u64::from(!begins_at_last);

@@ -117,14 +117,13 @@ impl Recent {
 
     /// The same of a row: by its key, or by what it is where it has none.
     pub(super) fn insert_row<R: Keyed>(&mut self, row: &R) -> bool {
-        match row.key() {
-            Some(key) => self.insert(key),
-            None => {
-                let mut is_told = false;
-                let mark = self.marks.wide(|hasher| is_told = row.identify(hasher));
-                // Of a row that nothing tells from others nobody knows that it was there.
-                !is_told || self.insert_mark(mark)
-            }
+        if let Some(key) = row.key() {
+            self.insert(key)
+        } else {
+            let mut is_told = false;
+            let mark = self.marks.wide(|hasher| is_told = row.identify(hasher));
+            // Of a row that nothing tells from others nobody knows that it was there.
+            !is_told || self.insert_mark(mark)
         }
     }
 

@@ -19,9 +19,13 @@ use crate::{Key, KeyRef, Keyed, Order};
 
 /// The newest keys that a checkpoint holds. Our choice: as many rows may be gone when the scan goes on.
 const KEYS_OF_A_CHECKPOINT: u32 = 200;
-/// Pages of one pass that showed the same rows as an earlier one. Our choice: an anchored scan asks three
-/// times for the page at its end.
+/// The first keys of all that are remembered, to tell the reverse order by. Our choice: more than a write or two
+/// take away.
+const KEYS_OF_THE_HEAD: usize = 16;
+/// Pages of one pass, since the last new row, that showed the same rows as an earlier one: this many, and this many
+/// rows. Our choice: a write before every request pushes small pages back and forth.
 const REPEATED_PAGES: u32 = 8;
+const REPEATED_ROWS: u32 = 256;
 /// Pages without any row in a row, whatever the total says. Our choice.
 const EMPTY_AT_MOST: u32 = 200;
 /// How often the fence is read again because the scan does not meet it. Our choice: each honest time needs a
@@ -37,9 +41,8 @@ pub(super) struct Seen<R> {
     order: Order,
     /// How a list that is sorted is anchored.
     anchor: Option<Anchor>,
-    second_pass: bool,
-    /// Whether pages are counted, so that each begins at a multiple of its size.
-    is_counted: bool,
+    /// How a list without an order is walked.
+    walked: Walked,
     size: PageSize,
     ahead: Ahead,
     left: Option<u64>,
@@ -56,7 +59,7 @@ pub(super) struct Seen<R> {
     marks: Marks,
     pages: Circle,
     repeated: u32,
-    /// The first two rows of all.
+    /// The first rows of all.
     head: Vec<Key>,
     /// The row that is the last in the order of the scan, and how often it was asked for.
     fence: Option<Key>,
@@ -82,6 +85,14 @@ struct Anchor {
     has_reverse: bool,
 }
 
+/// How a list without an order is walked.
+#[derive(Clone, Copy, Debug)]
+struct Walked {
+    twice: bool,
+    /// Pages are counted, so that each begins at a multiple of its size.
+    counted: bool,
+}
+
 #[derive(Debug)]
 struct Window<R> {
     id: u64,
@@ -99,8 +110,10 @@ impl<R: Keyed> Seen<R> {
                 is_mutable: query.is_mutable(),
                 has_reverse: query.spec.has_reverse,
             }),
-            second_pass: query.second_pass,
-            is_counted: matches!(query.spec.method, Method::PageIndex { .. }),
+            walked: Walked {
+                twice: query.second_pass,
+                counted: matches!(query.spec.method, Method::PageIndex { .. }),
+            },
             size: PageSize::new(query.rows_per_page(), query.spec.time_limit),
             ahead: Ahead::new(0),
             left: None,
@@ -254,7 +267,8 @@ impl<R: Keyed> Seen<R> {
         self.whole = begins_at == 0 && is_short && !is_immutable && page.total == Some(places);
         let (mut rows, seen) = (page.rows, &mut self.known);
         if self.head.is_empty() && begins_at == 0 {
-            self.head = rows.iter().filter_map(Keyed::key).take(2).map(KeyRef::to_key).collect();
+            let keys = rows.iter().filter_map(Keyed::key).take(KEYS_OF_THE_HEAD);
+            self.head = keys.map(KeyRef::to_key).collect();
         }
         let overlap = u64::from(self.anchor.is_some() && begins_at > 0);
         let mut again = 0_u64;
@@ -273,7 +287,7 @@ impl<R: Keyed> Seen<R> {
         self.bad_rows += keyless(&rows);
         self.move_on(places, asked, report);
         if rows.is_empty() {
-            self.barren(places, report);
+            self.barren(places, asked, report);
             return None;
         }
         (self.barren, self.empty, self.rounds, self.repeated) = (0, 0, 0, 0);
@@ -298,7 +312,8 @@ impl<R: Keyed> Seen<R> {
         let keys: Vec<Key> = page.rows.iter().filter_map(Keyed::key).map(KeyRef::to_key).collect();
         self.fences += 1;
         self.barren += u32::from(self.barren == 1);
-        if keys.len() > 1 && keys == self.head {
+        // Later rows may have come out of turn, after a step back to the beginning.
+        if self.fences == 1 && self.is_forwards(&keys) {
             let why = Inconsistency::ReverseIgnored;
             self.end = Some(Outcome::Inconsistent { why });
         }
@@ -306,6 +321,13 @@ impl<R: Keyed> Seen<R> {
         let is_one_of_more = keys.len() == 1 && page.total > Some(page.places());
         self.fence = keys.into_iter().next().filter(|_| !is_one_of_more);
         self.end_at_fence();
+    }
+
+    /// Whether the first two of these keys came in this order before, so that the direction is ignored.
+    fn is_forwards(&self, keys: &[Key]) -> bool {
+        let [first, second, ..] = keys else { return false };
+        let came = |key: &Key| self.head.iter().chain(&self.newest).position(|known| known == key);
+        came(first).zip(came(second)).is_some_and(|(first, second)| first < second)
     }
 
     /// The next page begins behind this one, or at its last row where pages are anchored.
@@ -316,7 +338,7 @@ impl<R: Keyed> Seen<R> {
             // for twice, as it may be a fault.
             0 if is_owed && self.empty % 2 == 1 => u64::from(asked),
             0 => 0,
-            _ if self.is_counted => u64::from(asked) - self.skip % u64::from(asked),
+            _ if self.walked.counted => u64::from(asked) - self.skip % u64::from(asked),
             places => places - u64::from(self.anchor.is_some()),
         };
         self.skip = self.skip.saturating_add(by);
@@ -344,7 +366,7 @@ impl<R: Keyed> Seen<R> {
     }
 
     /// A page without a new row.
-    fn barren(&mut self, places: u64, report: &Report) {
+    fn barren(&mut self, places: u64, asked: u32, report: &Report) {
         self.barren += 1;
         self.empty = if places == 0 { self.empty + 1 } else { 0 };
         let is_past = report.last_total().is_none_or(|total| self.skip >= total);
@@ -366,12 +388,12 @@ impl<R: Keyed> Seen<R> {
             } else if self.rounds > ROUNDS {
                 self.finish(report);
             }
-        } else if is_at_end && self.pass == 1 && self.second_pass {
+        } else if is_at_end && self.pass == 1 && self.walked.twice {
             (self.pass, self.skip, self.barren, self.empty) = (2, 0, 0, 0);
             (self.pages, self.repeated) = (Circle::default(), 0);
         } else if is_at_end {
             self.finish(report);
-        } else if self.repeated > REPEATED_PAGES {
+        } else if self.repeated > REPEATED_PAGES + REPEATED_ROWS / asked.saturating_sub(1).max(1) {
             let why = Inconsistency::NoProgress { pages: self.repeated };
             self.end = Some(Outcome::Inconsistent { why });
         }
@@ -401,7 +423,9 @@ impl<R: Keyed> Seen<R> {
             _ if self.bad_rows > 0 => Doubt::BadRows { rows: self.bad_rows },
             // In an order that never changes one known row tells of all before it.
             _ if self.known.has_forgotten() && !self.has_fence() => Doubt::Forgotten,
-            _ if self.whole => return Outcome::Complete,
+            _ if self.whole || (self.distinct == 0 && total == Some(0)) => {
+                return Outcome::Complete;
+            }
             _ if self.anchor.is_some_and(|anchor| anchor.is_mutable) => Doubt::MutableSort,
             _ if self.has_met_fence() => return Outcome::Complete,
             _ if self.anchor.is_some() => Doubt::ProbedEnd,

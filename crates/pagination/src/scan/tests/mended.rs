@@ -284,7 +284,7 @@ fn another_sort_goes_on_after_a_kill_and_a_delete_without_repeating_a_row() {
             let here = loop {
                 match first.step() {
                     Step::Ask(ask) => {
-                        first.answer(ask.id(), model.page(&ask.at, ask.rows as usize))
+                        first.answer(ask.id(), model.page(&ask.at, ask.rows as usize));
                     }
                     Step::Rows(rows) => {
                         let take = rows.rows().len().min(617 - delivered.len());
@@ -305,7 +305,7 @@ fn another_sort_goes_on_after_a_kill_and_a_delete_without_repeating_a_row() {
             let run = loop {
                 match second.step() {
                     Step::Ask(ask) => {
-                        second.answer(ask.id(), model.page(&ask.at, ask.rows as usize))
+                        second.answer(ask.id(), model.page(&ask.at, ask.rows as usize));
                     }
                     Step::Rows(rows) => delivered.extend(numbers(&rows)),
                     Step::Done => break second.report().outcome().cloned(),
