@@ -26,7 +26,8 @@
 //!
 //! # What is not done
 //!
-//! Sorting by anything but the key, searching, and writing over the wire.
+//! Sorting by anything but the key, lists without a sort, operators that no document lists (they are refused
+//! with 400), and writing over the wire.
 
 mod api;
 mod body;
