@@ -24,6 +24,9 @@
 //! # }
 //! ```
 //!
+//! In one process it takes requests with any body. A reader that is generic over the body must be told one:
+//! `Pages::<Http<_, Full<Bytes>, _>>::new(api, query)`, with the key of [`Builder::key`] put into each request.
+//!
 //! # What is not done
 //!
 //! Sorting by anything but the key, lists without a sort, operators that no document lists (they are refused
