@@ -35,7 +35,12 @@ fuzz_target!(|data: &[u8]| {
         1 => Query::new(JUMPCLOUD_V1, uri()).unwrap().keyset().unwrap().untyped(),
         2 => Query::new(JUMPCLOUD_V2, uri()).unwrap().sort("-id").unwrap().untyped(),
         3 => Query::unstable(JUMPCLOUD_V2, uri()).unwrap().second_pass().untyped(),
-        4 => Query::new(JUMPCLOUD_V1, uri()).unwrap().sort_by(["a"]).unwrap().immutable("a").untyped(),
+        4 => Query::new(JUMPCLOUD_V1, uri())
+            .unwrap()
+            .sort_by(["a"])
+            .unwrap()
+            .immutable("a")
+            .untyped(),
         5 => Query::new(JUMPCLOUD_SEARCH, uri()).unwrap().untyped(),
         6 => Query::new(JUMPCLOUD_V2_LINK, uri()).unwrap().untyped(),
         7 => Query::new(DIRECTORY_INSIGHTS, uri()).unwrap().untyped(),
@@ -84,7 +89,8 @@ fn answer(text: &str) -> Response<Full<Bytes>> {
     *response.status_mut() = status.unwrap_or(StatusCode::OK);
     for line in lines.take(8) {
         let Some((name, value)) = line.split_once(':') else { continue };
-        let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value.trim().parse::<HeaderValue>())
+        let (Ok(name), Ok(value)) =
+            (name.parse::<HeaderName>(), value.trim().parse::<HeaderValue>())
         else {
             continue;
         };
