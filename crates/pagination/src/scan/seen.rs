@@ -26,7 +26,9 @@ const KEYS_OF_THE_HEAD: usize = 16;
 /// rows. Our choice: a write before every request pushes small pages back and forth.
 const REPEATED_PAGES: u32 = 8;
 const REPEATED_ROWS: u32 = 256;
-/// Pages without any row in a row, whatever the total says. Our choice.
+/// Answers without any row, in both orders, before a list that has never shown one counts as empty.
+const EMPTY_ANSWERS: u32 = 4;
+/// Pages in a row that show no row, whatever the total says. Our choice.
 const EMPTY_AT_MOST: u32 = 200;
 /// How often the fence is read again because the scan does not meet it. Our choice: each honest time needs a
 /// write.
@@ -69,6 +71,8 @@ pub(super) struct Seen<R> {
     steps_back: u32,
     barren: u32,
     empty: u32,
+    /// The pages in a row that showed no row, nulls or not.
+    rowless: u32,
     bad_rows: u64,
     /// Whether one answer has held the whole list.
     whole: bool,
@@ -135,6 +139,7 @@ impl<R: Keyed> Seen<R> {
             steps_back: 0,
             barren: 0,
             empty: 0,
+            rowless: 0,
             bad_rows: 0,
             whole: false,
             is_resumed: false,
@@ -242,6 +247,12 @@ impl<R: Keyed> Seen<R> {
             self.fence_arrived(&page);
             return None;
         }
+        self.rowless = if page.rows.is_empty() { self.rowless + 1 } else { 0 };
+        if self.rowless > EMPTY_AT_MOST {
+            let why = Inconsistency::NothingShown { answers: self.rowless };
+            self.end = Some(Outcome::Inconsistent { why });
+            return None;
+        }
         let places = page.places();
         let is_known = |row: &R| row.key().is_some_and(|key| self.known.contains(key));
         let is_immutable = self.anchor.is_some_and(|anchor| !anchor.is_mutable);
@@ -313,7 +324,9 @@ impl<R: Keyed> Seen<R> {
         self.fences += 1;
         self.barren += u32::from(self.barren == 1);
         // Later rows may have come out of turn, after a step back to the beginning.
-        if self.fences == 1 && self.is_forwards(&keys) {
+        let has_more = page.total.is_none_or(|total| total > page.places());
+        let is_first = keys.len() > 1 && has_more && keys.first() == self.head.first();
+        if self.fences == 1 && (is_first || self.is_forwards(&keys)) {
             let why = Inconsistency::ReverseIgnored;
             self.end = Some(Outcome::Inconsistent { why });
         }
@@ -371,14 +384,12 @@ impl<R: Keyed> Seen<R> {
         self.empty = if places == 0 { self.empty + 1 } else { 0 };
         let is_past = report.last_total().is_none_or(|total| self.skip >= total);
         let is_at_end = if self.anchor.is_some() {
-            places <= 1 && self.barren > EMPTY_PAGES
+            let never_any = self.distinct == 0 && !self.known.has_forgotten();
+            places <= 1 && self.barren >= if never_any { EMPTY_ANSWERS } else { EMPTY_PAGES + 1 }
         } else {
             self.empty >= EMPTY_PAGES && is_past
         };
-        if self.empty > EMPTY_AT_MOST {
-            let why = Inconsistency::NothingShown { answers: self.empty };
-            self.end = Some(Outcome::Inconsistent { why });
-        } else if is_at_end && self.has_fence() && self.distinct > 0 && !self.has_met_fence() {
+        if is_at_end && self.has_fence() && self.distinct > 0 && !self.has_met_fence() {
             // The fence may be gone, or its row may be hidden.
             self.barren = 0;
             self.rounds += 1;
@@ -423,7 +434,8 @@ impl<R: Keyed> Seen<R> {
             _ if self.bad_rows > 0 => Doubt::BadRows { rows: self.bad_rows },
             // In an order that never changes one known row tells of all before it.
             _ if self.known.has_forgotten() && !self.has_fence() => Doubt::Forgotten,
-            _ if self.whole || (self.distinct == 0 && total == Some(0)) => {
+            _ if self.whole => return Outcome::Complete,
+            Some(0) if seen == 0 && self.empty + self.fences >= EMPTY_ANSWERS => {
                 return Outcome::Complete;
             }
             _ if self.anchor.is_some_and(|anchor| anchor.is_mutable) => Doubt::MutableSort,

@@ -274,6 +274,35 @@ fn another_sort_whose_direction_is_ignored_or_whose_total_is_the_pages_own_is_ne
 }
 
 #[test]
+fn another_sort_that_shows_one_row_first_or_nulls_only_is_not_complete() {
+    // A short first page, and the direction ignored: what comes first in reverse came first.
+    let model = Model::new(10);
+    let (_, scan) = walk(
+        Scan::new(by_created(3)),
+        |ask, request| {
+            let (skip, _) = ask.rank().unwrap();
+            let at = At::Rank { skip, order: Order::Ascending, above: None };
+            model.page(&at, if request == 0 { 1 } else { ask.rows() as usize })
+        },
+        50,
+    );
+    assert_eq!(outcome(&scan), "inconsistent: the direction of the sort is ignored");
+    let (_, scan) = walk(
+        Scan::new(by_created(3)),
+        |_, _| {
+            let mut page = Page::of(Vec::new()).with_total(0);
+            page.null_rows = 2;
+            page
+        },
+        500,
+    );
+    assert_ne!(scan.report().outcome(), Some(&Outcome::Complete));
+    let nothing = |_: &Ask, _| Page::of(Vec::new()).with_total(0);
+    let (rows, scan) = walk(Scan::new(by_created(3)), nothing, 9);
+    assert_eq!((rows, outcome(&scan).as_str()), (0, "complete"));
+}
+
+#[test]
 fn another_sort_goes_on_after_a_kill_and_a_delete_without_repeating_a_row() {
     for page in [3, 50, 400] {
         for deleted in [1, 2, 30, 150] {
