@@ -326,7 +326,7 @@ impl<R: Keyed> Seen<R> {
         // Later rows may have come out of turn, after a step back to the beginning.
         let has_more = page.total.is_none_or(|total| total > page.places());
         let is_first = keys.len() > 1 && has_more && keys.first() == self.head.first();
-        if self.fences == 1 && (is_first || self.is_forwards(&keys)) {
+        if self.fence.is_none() && (is_first || self.is_forwards(&keys)) {
             let why = Inconsistency::ReverseIgnored;
             self.end = Some(Outcome::Inconsistent { why });
         }
