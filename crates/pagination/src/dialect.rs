@@ -139,6 +139,32 @@ pub(crate) struct Spec {
     pub(crate) time_limit: Option<Duration>,
 }
 
+impl Spec {
+    /// Pages of 100 rows at most, in a GET and as a bare list; rows without a key, in any order.
+    pub(crate) const PLAIN: Self = Self {
+        name: "",
+        method: Method::Offset,
+        carrier: Carrier::Address,
+        ceiling: |_| 100,
+        key: KeyField { paths: &[], is_required: false },
+        sort_fields: &[],
+        sort_separator: None,
+        lists: None,
+        is_sortable: |_| true,
+        has_reverse: true,
+        fields: None,
+        own_parameters: &[],
+        headers: &[("accept", "application/json")],
+        organization: None,
+        call: |_| (),
+        page: |answer| answer.list(),
+        words: message_of,
+        bound: None,
+        repeat_is_end: false,
+        time_limit: None,
+    };
+}
+
 /// How a list is recognised by a request that somebody else has made.
 #[derive(Clone, Copy, Debug)]
 #[allow(clippy::exhaustive_structs, reason = "a dialect's author makes one, in a constant")]
@@ -231,28 +257,7 @@ impl Dialect {
     /// ```
     #[must_use]
     pub const fn new(name: &'static str, method: Method) -> Self {
-        Self::of(Spec {
-            name,
-            method,
-            carrier: Carrier::Address,
-            ceiling: |_| 100,
-            key: KeyField { paths: &[], is_required: false },
-            sort_fields: &[],
-            sort_separator: None,
-            lists: None,
-            is_sortable: |_| true,
-            has_reverse: true,
-            fields: None,
-            own_parameters: &[],
-            headers: &[("accept", "application/json")],
-            organization: None,
-            call: |_| (),
-            page: |answer| answer.list(),
-            words: message_of,
-            bound: None,
-            repeat_is_end: false,
-            time_limit: None,
-        })
+        Self::of(Spec { name, method, ..Spec::PLAIN })
     }
 
     /// What a request for a page carries.

@@ -9,7 +9,7 @@ use core::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Call, Carrier, Dialect, Method, Spec, message_of};
+use super::{Call, Carrier, Dialect, Method, Spec};
 use crate::filter::{Field, Filter};
 use crate::page::{Answer, KeyField, Next, NotAPage, Page};
 use crate::{InvalidQuery, Order, Query};
@@ -26,21 +26,12 @@ pub const DIRECTORY_INSIGHTS: Dialect<DirectoryInsights> = Dialect::of(Spec {
     carrier: Carrier::Body,
     ceiling: |_| 10_000,
     key: KeyField { paths: &["id"], is_required: false },
-    sort_fields: &[],
-    sort_separator: None,
-    lists: None,
-    is_sortable: |_| true,
-    has_reverse: true,
     fields: Some(("fields", "")),
     own_parameters: &["limit", "sort", "skip", "search_after", "search_term"],
-    headers: &[("accept", "application/json")],
     organization: Some(("x-org-id", &[])),
     call,
     page,
-    words: message_of,
-    bound: None,
-    repeat_is_end: false,
-    time_limit: None,
+    ..Spec::PLAIN
 });
 
 fn call(call: &mut Call<'_>) {

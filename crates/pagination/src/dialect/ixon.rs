@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use serde_json::Value;
 
-use super::{ApiWords, Call, Carrier, Dialect, Method, Spec};
+use super::{ApiWords, Call, Dialect, Method, Spec};
 use crate::filter::{Field, Filter};
 use crate::page::{Answer, KeyField, NotAPage, Page};
 
@@ -21,26 +21,19 @@ pub struct Ixon(());
 pub const IXON: Dialect<Ixon> = Dialect::of(Spec {
     name: "ixon",
     method: Method::Cursor,
-    carrier: Carrier::Address,
     // No ceiling is documented; the vendor's own code asks for 250 to 4000 rows. Our choice.
     ceiling: |_| 1000,
     key: KeyField { paths: &["publicId"], is_required: false },
-    sort_fields: &[],
-    sort_separator: None,
-    lists: None,
-    is_sortable: |_| true,
     has_reverse: false,
     fields: Some(("fields", ",")),
     own_parameters: &["page-after", "page-size"],
     headers: &[("accept", "application/json"), ("api-version", "2")],
-    organization: None,
     call,
     page,
     words,
-    bound: None,
-    repeat_is_end: false,
     // "Common errors": 504 when a request takes longer. The document says 50 s on one page, 60 s on another.
     time_limit: Some(Duration::from_secs(50)),
+    ..Spec::PLAIN
 });
 
 fn call(call: &mut Call<'_>) {

@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::{Bound, Call, Carrier, Dialect, Lists, Method, Spec, message_of};
+use super::{Bound, Call, Dialect, Lists, Method, Spec};
 use crate::filter::{Comparison, Field, Filter, plain};
 use crate::page::{Answer, KeyField, Next, NotAPage, Page};
 use crate::{InvalidQuery, KeyRef, Query, link};
@@ -37,18 +37,15 @@ pub const JUMPCLOUD_V2_LINK: Dialect<JumpCloudV2> = Dialect::of(V2_LINK);
 
 pub(super) const V1: Spec = Spec {
     name: "jumpcloud-v1",
-    method: Method::Offset,
-    carrier: Carrier::Address,
     ceiling: |_| 100,
+    method: Method::Offset,
     key: KeyField { paths: &["_id"], is_required: true },
     sort_fields: &["_id"],
     sort_separator: Some(' '),
     lists: Some(&Lists { is_list: is_list_v1, pages_by: PAGES_BY, parameter: "sort" }),
     is_sortable: |path| !path.contains("/files/command/"),
-    has_reverse: true,
     fields: Some(("fields", " ")),
     own_parameters: &["skip", "limit", "sort"],
-    headers: &[("accept", "application/json")],
     organization: Some((
         "x-org-id",
         &[
@@ -63,10 +60,8 @@ pub(super) const V1: Spec = Spec {
     )),
     call: call_v1,
     page: page_v1,
-    words: message_of,
     bound: Some(Bound { filter: bound_v1, is_declared: false, beside_any: false }),
-    repeat_is_end: false,
-    time_limit: None,
+    ..Spec::PLAIN
 };
 
 const V2: Spec = Spec {

@@ -1,6 +1,6 @@
 //! APIs that say where the next page is: `Link: <…>; rel="next"` (RFC 8288), as GitHub's.
 
-use super::{Call, Carrier, Dialect, Method, Spec, message_of};
+use super::{Call, Dialect, Method, Spec};
 use crate::link;
 use crate::page::{Answer, KeyField, Next, NotAPage, Page};
 
@@ -11,25 +11,14 @@ use crate::page::{Answer, KeyField, Next, NotAPage, Page};
 pub const LINK: Dialect = Dialect::of(Spec {
     name: "link",
     method: Method::Link,
-    carrier: Carrier::Address,
     // GitHub's largest page.
     ceiling: |_| 100,
     key: KeyField { paths: &["id"], is_required: false },
-    sort_fields: &[],
-    sort_separator: None,
-    lists: None,
-    is_sortable: |_| true,
     has_reverse: false,
-    fields: None,
     own_parameters: &["per_page", "page"],
-    headers: &[("accept", "application/json")],
-    organization: None,
     call,
     page,
-    words: message_of,
-    bound: None,
-    repeat_is_end: false,
-    time_limit: None,
+    ..Spec::PLAIN
 });
 
 fn call(call: &mut Call<'_>) {

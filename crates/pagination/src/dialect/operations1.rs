@@ -2,7 +2,7 @@
 //!
 //! Source: the public API document: `pageIndex` from 0, `pageSize` up to 200, `orderBy=id`, `direction`.
 
-use super::{Call, Carrier, Dialect, Lists, Method, Place, Spec, message_of};
+use super::{Call, Dialect, Lists, Method, Place, Spec};
 use crate::page::{Answer, KeyField, NotAPage, Page};
 use crate::{Order, Query};
 
@@ -16,29 +16,19 @@ pub struct Operations1(());
 pub const OPERATIONS1: Dialect<Operations1> = Dialect::of(Spec {
     name: "operations1",
     method: Method::PageIndex { first: 0 },
-    carrier: Carrier::Address,
     ceiling: |_| 200,
     key: KeyField { paths: &["id"], is_required: true },
     sort_fields: &["id"],
     // One field only: any other order has no tie-breaker.
-    sort_separator: None,
     lists: Some(&Lists {
         is_list: |path| path.contains("/tenants/"),
         pages_by: &["pageIndex", "pageSize"],
         parameter: "orderBy",
     }),
-    is_sortable: |_| true,
-    has_reverse: true,
-    fields: None,
     own_parameters: &["pageIndex", "pageSize", "orderBy", "direction"],
-    headers: &[("accept", "application/json")],
-    organization: None,
     call,
     page,
-    words: message_of,
-    bound: None,
-    repeat_is_end: false,
-    time_limit: None,
+    ..Spec::PLAIN
 });
 
 fn call(call: &mut Call<'_>) {

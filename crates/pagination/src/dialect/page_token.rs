@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{ApiWords, Call, Carrier, Dialect, Method, Spec};
+use super::{ApiWords, Call, Dialect, Method, Spec};
 use crate::page::{Answer, KeyField, NotAPage, Page};
 
 /// `{"users": [{"name": …}, …], "nextPageToken": "…"}`, whatever the list is called.
@@ -12,25 +12,15 @@ use crate::page::{Answer, KeyField, NotAPage, Page};
 pub const PAGE_TOKEN: Dialect = Dialect::of(Spec {
     name: "page-token",
     method: Method::Cursor,
-    carrier: Carrier::Address,
     // AIP-158 leaves it to the API, which may send fewer. Our choice.
     ceiling: |_| 1000,
     key: KeyField { paths: &["name"], is_required: false },
-    sort_fields: &[],
-    sort_separator: None,
-    lists: None,
-    is_sortable: |_| true,
     has_reverse: false,
-    fields: None,
     own_parameters: &["pageToken", "pageSize"],
-    headers: &[("accept", "application/json")],
-    organization: None,
     call,
     page,
     words,
-    bound: None,
-    repeat_is_end: false,
-    time_limit: None,
+    ..Spec::PLAIN
 });
 
 fn call(call: &mut Call<'_>) {
