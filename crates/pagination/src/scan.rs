@@ -18,6 +18,7 @@ mod cursor;
 mod index;
 mod rows;
 mod seen;
+mod single;
 mod size;
 #[cfg(test)]
 mod tests;

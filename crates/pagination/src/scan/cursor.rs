@@ -5,6 +5,7 @@ use std::sync::Arc;
 use retry_policy::safety::Shrinkable;
 
 use super::circle::{Circle, Marks, Recent};
+use super::single::Single;
 use super::size::PageSize;
 use super::window::Ahead;
 use super::{Ask, Origin, State, WalkStep, rows_for};
@@ -23,7 +24,6 @@ pub(super) struct Cursored<R> {
     size: PageSize,
     ahead: Ahead,
     left: Option<u64>,
-    next_id: u64,
     /// The address that links are followed from; `None` for cursors.
     origin: Option<http::Uri>,
     repeat_is_end: bool,
@@ -31,7 +31,7 @@ pub(super) struct Cursored<R> {
     is_plain: bool,
     /// The cursor of the next page.
     cursor: Option<Arc<str>>,
-    window: Option<Window<R>>,
+    single: Single<R>,
     marks: Marks,
     cursors: Circle,
     pages: Circle,
@@ -50,14 +50,6 @@ struct LastPage {
     taken: Vec<Option<Key>>,
 }
 
-#[derive(Debug)]
-struct Window<R> {
-    id: u64,
-    rows: u32,
-    state: State<R>,
-    carried: Shrinkable,
-}
-
 impl<R: Keyed> Cursored<R> {
     pub(super) fn new(query: &Terms) -> Self {
         let is_link = query.spec.method == Method::Link;
@@ -65,12 +57,11 @@ impl<R: Keyed> Cursored<R> {
             size: PageSize::new(query.rows_per_page(), query.spec.time_limit),
             ahead: Ahead::new(query.ahead().min(1)),
             left: None,
-            next_id: 0,
             origin: is_link.then(|| query.uri.clone()),
             repeat_is_end: query.spec.repeat_is_end,
             is_plain: false,
             cursor: None,
-            window: None,
+            single: Single::default(),
             marks: Marks::default(),
             cursors: Circle::default(),
             pages: Circle::default(),
@@ -141,7 +132,7 @@ impl<R: Keyed> Cursored<R> {
 
     pub(super) fn step(&mut self, report: &mut Report) -> WalkStep<R> {
         loop {
-            match self.window.as_ref().map(|window| (window.id, &window.state)) {
+            match self.single.state() {
                 Some((id, State::Failed)) => return WalkStep::Failed(id),
                 Some((_, State::Arrived(_))) => {
                     if let Some(step) = self.accept(report) {
@@ -163,16 +154,13 @@ impl<R: Keyed> Cursored<R> {
     }
 
     fn next_ask(&mut self) -> Option<Ask> {
-        let is_wanted = |window: &Window<R>| matches!(window.state, State::Wanted);
-        if self.end.is_some() || !self.window.as_ref().is_none_or(is_wanted) {
+        if self.end.is_some() || !self.single.is_free() {
             return None;
         }
-        self.next_id += 1;
-        let id = self.next_id;
         // The rows that were taken before the checkpoint come again.
         let rows = rows_for(self.size.current(), self.left, 1 + self.taken.len() as u64);
-        let carried = self.window.take().map_or_else(Shrinkable::new, |window| window.carried);
-        self.window = Some(Window { id, rows, state: State::InFlight, carried });
+        let carried = self.single.wanted().map_or_else(Shrinkable::new, |(carried, _)| carried);
+        let id = self.single.ask(rows, false, carried);
         // A link holds its own size.
         let mark = match &self.cursor {
             Some(_) if self.origin.is_some() => carried.at_its_smallest(),
@@ -182,9 +170,7 @@ impl<R: Keyed> Cursored<R> {
     }
 
     fn accept(&mut self, report: &mut Report) -> Option<WalkStep<R>> {
-        let Some(Window { state: State::Arrived(page), .. }) = self.window.take() else {
-            return None;
-        };
+        let (page, ..) = self.single.take()?;
         if self.marks.of_page(&page.rows).is_some_and(|mark| self.pages.closes_at(mark)) {
             let cursor = self.cursor.as_deref().unwrap_or_default().to_owned();
             self.repeats(Inconsistency::PageRepeats { cursor });
@@ -291,54 +277,26 @@ impl<R: Keyed> Cursored<R> {
     }
 
     pub(super) fn answer(&mut self, id: u64, page: Page<R>, _: &mut Report) {
-        if let Some(window) = self.asked(id) {
-            window.state = State::Arrived(page);
-        }
+        self.single.answer(id, page);
     }
 
     pub(super) fn too_heavy(&mut self, id: u64, carried: Shrinkable) -> bool {
+        // A link holds its own size.
         let is_linked = self.origin.is_some() && self.cursor.is_some();
-        let Some(rows) = self.asked(id).map(|window| window.rows) else { return false };
-        let shrinks = !is_linked && self.size.can_shrink(rows);
-        if shrinks {
-            self.size.shrink(rows);
-            self.again(carried);
-        }
-        shrinks
+        !is_linked && self.single.too_heavy(id, carried, &mut self.size)
     }
 
     pub(super) fn at_most(&mut self, id: u64, ceiling: u32) -> bool {
         let is_linked = self.origin.is_some() && self.cursor.is_some();
-        let Some(rows) = self.asked(id).map(|window| window.rows) else { return false };
-        let shrinks = !is_linked && self.size.cap(ceiling, rows);
-        if shrinks {
-            self.again(Shrinkable::new());
-        }
-        shrinks
-    }
-
-    fn again(&mut self, carried: Shrinkable) {
-        if let Some(window) = &mut self.window {
-            (window.state, window.carried) = (State::Wanted, carried);
-        }
+        !is_linked && self.single.at_most(id, ceiling, &mut self.size)
     }
 
     pub(super) fn failed(&mut self, id: u64) {
-        if let Some(window) = self.asked(id) {
-            window.state = State::Failed;
-        }
+        self.single.failed(id);
     }
 
     pub(super) fn retry_failed(&mut self) {
-        if let Some(window) = &mut self.window {
-            if matches!(window.state, State::Failed) {
-                window.state = State::Wanted;
-            }
-        }
-    }
-
-    fn asked(&mut self, id: u64) -> Option<&mut Window<R>> {
-        self.window.as_mut().filter(|window| window.id == id)
+        self.single.retry_failed();
     }
 }
 

@@ -7,6 +7,7 @@
 use retry_policy::safety::Shrinkable;
 
 use super::circle::{Circle, Marks, Recent};
+use super::single::Single;
 use super::size::PageSize;
 use super::window::Ahead;
 use super::{Ask, Origin, State, WalkStep, keyless, rows_for};
@@ -48,8 +49,7 @@ pub(super) struct Seen<R> {
     size: PageSize,
     ahead: Ahead,
     left: Option<u64>,
-    next_id: u64,
-    window: Option<Window<R>>,
+    single: Single<R>,
     known: Recent,
     /// The newest keys, for a checkpoint.
     newest: Vec<Key>,
@@ -97,15 +97,6 @@ struct Walked {
     counted: bool,
 }
 
-#[derive(Debug)]
-struct Window<R> {
-    id: u64,
-    rows: u32,
-    is_fence: bool,
-    state: State<R>,
-    carried: Shrinkable,
-}
-
 impl<R: Keyed> Seen<R> {
     pub(super) fn new(query: &Terms) -> Self {
         Self {
@@ -121,8 +112,7 @@ impl<R: Keyed> Seen<R> {
             size: PageSize::new(query.rows_per_page(), query.spec.time_limit),
             ahead: Ahead::new(0),
             left: None,
-            next_id: 0,
-            window: None,
+            single: Single::default(),
             known: Recent::default(),
             newest: Vec::new(),
             distinct: 0,
@@ -183,7 +173,7 @@ impl<R: Keyed> Seen<R> {
 
     pub(super) fn step(&mut self, report: &mut Report) -> WalkStep<R> {
         loop {
-            match self.window.as_ref().map(|window| (window.id, &window.state)) {
+            match self.single.state() {
                 Some((id, State::Failed)) => return WalkStep::Failed(id),
                 Some((_, State::Arrived(_))) => {
                     if let Some(step) = self.accept(report) {
@@ -207,21 +197,15 @@ impl<R: Keyed> Seen<R> {
     }
 
     fn next_ask(&mut self) -> Option<Ask> {
-        let is_wanted = |window: &Window<R>| matches!(window.state, State::Wanted);
-        if self.end.is_some() || !self.window.as_ref().is_none_or(is_wanted) {
+        if self.end.is_some() || !self.single.is_free() {
             return None;
         }
-        self.next_id += 1;
-        let id = self.next_id;
-        let (carried, wants_fence) = match self.window.take() {
-            Some(window) => (window.carried, window.is_fence),
-            None => (Shrinkable::new(), self.wants_fence()),
-        };
+        let (carried, wants_fence) =
+            self.single.wanted().unwrap_or_else(|| (Shrinkable::new(), self.wants_fence()));
         let rows = if wants_fence { 2 } else { rows_for(self.size.current(), self.left, 2) };
         let (skip, order) =
             if wants_fence { (0, self.order.reversed()) } else { (self.skip, self.order) };
-        self.window =
-            Some(Window { id, rows, is_fence: wants_fence, state: State::InFlight, carried });
+        let id = self.single.ask(rows, wants_fence, carried);
         let mark = self.size.mark(rows, carried);
         Some(Ask { id, at: At::Rank { skip, order, above: None }, rows, mark })
     }
@@ -237,11 +221,7 @@ impl<R: Keyed> Seen<R> {
     }
 
     fn accept(&mut self, report: &mut Report) -> Option<WalkStep<R>> {
-        let Some(Window { state: State::Arrived(page), rows: asked, is_fence, .. }) =
-            self.window.take()
-        else {
-            return None;
-        };
+        let (page, asked, is_fence) = self.single.take()?;
         report.total(page.total);
         if is_fence {
             self.fence_arrived(&page);
@@ -448,51 +428,22 @@ impl<R: Keyed> Seen<R> {
     }
 
     pub(super) fn answer(&mut self, id: u64, page: Page<R>, _: &mut Report) {
-        if let Some(window) = self.asked(id) {
-            window.state = State::Arrived(page);
-        }
+        self.single.answer(id, page);
     }
 
     pub(super) fn too_heavy(&mut self, id: u64, carried: Shrinkable) -> bool {
-        let Some(rows) = self.asked(id).map(|window| window.rows) else { return false };
-        let shrinks = self.size.can_shrink(rows);
-        if shrinks {
-            self.size.shrink(rows);
-            self.again(carried);
-        }
-        shrinks
+        self.single.too_heavy(id, carried, &mut self.size)
     }
 
     pub(super) fn at_most(&mut self, id: u64, ceiling: u32) -> bool {
-        let Some(rows) = self.asked(id).map(|window| window.rows) else { return false };
-        let shrinks = self.size.cap(ceiling, rows);
-        if shrinks {
-            self.again(Shrinkable::new());
-        }
-        shrinks
-    }
-
-    fn again(&mut self, carried: Shrinkable) {
-        if let Some(window) = &mut self.window {
-            (window.state, window.carried) = (State::Wanted, carried);
-        }
+        self.single.at_most(id, ceiling, &mut self.size)
     }
 
     pub(super) fn failed(&mut self, id: u64) {
-        if let Some(window) = self.asked(id) {
-            window.state = State::Failed;
-        }
+        self.single.failed(id);
     }
 
     pub(super) fn retry_failed(&mut self) {
-        if let Some(window) = &mut self.window {
-            if matches!(window.state, State::Failed) {
-                window.state = State::Wanted;
-            }
-        }
-    }
-
-    fn asked(&mut self, id: u64) -> Option<&mut Window<R>> {
-        self.window.as_mut().filter(|window| window.id == id)
+        self.single.retry_failed();
     }
 }
