@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::dialect::{IXON, JUMPCLOUD_V1};
 use crate::{KeyRef, Order, Outcome};
-use model::{APART, Model, Run, Write, numbers, scan, wrong};
+use model::{APART, Model, Run, Write, finish, numbers, scan, take, wrong};
 
 fn offset(page: u32, ahead: usize) -> Query {
     let query = Query::new(JUMPCLOUD_V1, "http://h/".parse().unwrap()).unwrap();
@@ -84,7 +84,7 @@ fn no_placement_of_two_writes_hides_or_repeats_an_owed_row() {
 #[test]
 fn nor_when_pages_are_fetched_ahead_and_arrive_in_reverse() {
     for page in [2, 3] {
-        every_placement(6, |writes| {
+        every_placement(GAPS, |writes| {
             let (missing, twice, run) = scan_seven(offset(page, 2), writes, true);
             assert_eq!((missing, twice), (0, 0), "pages of {page}: {writes:?}");
             assert_eq!(run.report.outcome(), Some(&Outcome::Complete), "{writes:?}");
@@ -214,51 +214,6 @@ fn bursts_before_the_scan_push_it_back_again_and_again_and_hide_nothing() {
     }
 }
 
-#[test]
-fn a_kill_behind_any_row_resumes_with_the_next() {
-    for query in [offset(3, 0), offset(3, 0).sort("-_id").unwrap(), cursored(3)] {
-        let mut whole = Model::new(20);
-        let all = scan(query.clone(), &mut whole, |_, _| (), false).delivered;
-        for kill in 0..all.len() {
-            let mut model = Model::new(20);
-            let (mut delivered, mut here) = (Vec::new(), None);
-            let mut first = Scan::new(query.clone());
-            while delivered.len() <= kill {
-                match first.step() {
-                    Step::Ask(ask) => {
-                        first.answer(ask.id(), model.page(&ask.at, ask.rows as usize));
-                    }
-                    Step::Rows(rows) => {
-                        let take = (kill + 1 - delivered.len()).min(rows.rows().len());
-                        delivered.extend(&numbers(&rows)[..take]);
-                        here = Some(rows.checkpoint_after(take));
-                    }
-                    other => panic!("{other:?}"),
-                }
-            }
-            // Rows behind the scan and the next row vanish while it is down.
-            model.write(Write::Delete { rank: kill / 2, burst: 1 });
-            let here = here.unwrap();
-            // The second run may ask for other sizes.
-            let size = [2, 3, 7][kill % 3];
-            let mut second = Scan::resume(query.clone().page_size(size).unwrap(), here).unwrap();
-            loop {
-                match second.step() {
-                    Step::Ask(ask) => {
-                        second.answer(ask.id(), model.page(&ask.at, ask.rows as usize));
-                    }
-                    Step::Rows(rows) => delivered.extend(numbers(&rows)),
-                    Step::Done => break,
-                    other => panic!("{other:?}"),
-                }
-            }
-            assert_eq!(wrong(&model, &delivered), (0, 0), "killed behind row {kill}");
-            assert_eq!(second.report().rows(), delivered.len() as u64);
-            assert!(second.checkpoint().is_complete());
-        }
-    }
-}
-
 fn cursored(page: u32) -> Query {
     Query::new(IXON, "http://h/".parse().unwrap()).unwrap().page_size(page).unwrap().untyped()
 }
@@ -290,40 +245,6 @@ fn pages_that_are_too_heavy_shrink_and_lose_nothing() {
             }
         }
         assert_eq!(wrong(&model, &delivered), (0, 0));
-    }
-}
-
-#[test]
-fn after_a_failure_the_scan_goes_on_at_the_same_row() {
-    for ahead in [0, 3] {
-        for fails in 0..8 {
-            let model = Model::new(500);
-            let mut scan = Scan::new(offset(100, ahead));
-            let mut flights = VecDeque::new();
-            let (mut delivered, mut requests, mut failed) = (Vec::new(), 0, 0);
-            loop {
-                match scan.step() {
-                    Step::Ask(ask) => flights.push_back(ask),
-                    Step::Rows(rows) => delivered.extend(numbers(&rows)),
-                    Step::Wait => {
-                        let ask: Ask = flights.pop_front().unwrap();
-                        if requests == fails {
-                            scan.failed(ask.id());
-                        } else {
-                            scan.answer(ask.id(), model.page(&ask.at, ask.rows as usize));
-                        }
-                        requests += 1;
-                    }
-                    Step::Failed { .. } => {
-                        failed += 1;
-                        scan.retry_failed();
-                    }
-                    Step::Done => break,
-                }
-            }
-            assert_eq!(wrong(&model, &delivered), (0, 0), "request {fails} failed");
-            assert!(failed == 1 || fails >= 7, "request {fails} failed {failed} times");
-        }
     }
 }
 

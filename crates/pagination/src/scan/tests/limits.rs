@@ -71,23 +71,10 @@ fn a_scan_that_was_limited_goes_on_behind_its_last_row() {
     for query in [offset(10, 0), offset(10, 3), cursored(10)] {
         for limit in 1..34 {
             let model = Model::new(33);
-            let run = |scan: &mut Scan| {
-                let mut delivered = Vec::new();
-                loop {
-                    match scan.step() {
-                        Step::Ask(ask) => {
-                            scan.answer(ask.id(), model.page(&ask.at, ask.rows as usize));
-                        }
-                        Step::Rows(rows) => delivered.extend(numbers(&rows)),
-                        Step::Done => return delivered,
-                        other => panic!("{other:?}"),
-                    }
-                }
-            };
             let mut first = Scan::new(query.clone().limit(limit));
-            let mut delivered = run(&mut first);
+            let mut delivered = finish(&mut first, &model);
             let mut second = Scan::resume(query.clone(), first.checkpoint()).unwrap();
-            delivered.extend(run(&mut second));
+            delivered.extend(finish(&mut second, &model));
             assert_eq!(wrong(&model, &delivered), (0, 0), "limit {limit}");
         }
     }

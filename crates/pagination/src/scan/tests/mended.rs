@@ -308,39 +308,15 @@ fn another_sort_goes_on_after_a_kill_and_a_delete_without_repeating_a_row() {
         for deleted in [1, 2, 30, 150] {
             let mut model = Model::new(1_000);
             model.by_field = true;
-            let mut first: Scan = Scan::new(by_created(page));
-            let mut delivered = Vec::new();
-            let here = loop {
-                match first.step() {
-                    Step::Ask(ask) => {
-                        first.answer(ask.id(), model.page(&ask.at, ask.rows as usize));
-                    }
-                    Step::Rows(rows) => {
-                        let take = rows.rows().len().min(617 - delivered.len());
-                        delivered.extend(&numbers(&rows)[..take]);
-                        if delivered.len() == 617 {
-                            break rows.checkpoint_after(take);
-                        }
-                    }
-                    other => panic!("{other:?}"),
-                }
-            };
+            let (mut delivered, here) = take(&mut Scan::new(by_created(page)), &model, 617);
             // The last rows that were read, in the order of the scan.
             for gone in &delivered[617 - deleted..] {
                 let rank = model.rows.iter().position(|row| row == gone).unwrap();
                 model.write(Write::Delete { rank, burst: 1 });
             }
             let mut second = Scan::resume(by_created(page), here).unwrap();
-            let run = loop {
-                match second.step() {
-                    Step::Ask(ask) => {
-                        second.answer(ask.id(), model.page(&ask.at, ask.rows as usize));
-                    }
-                    Step::Rows(rows) => delivered.extend(numbers(&rows)),
-                    Step::Done => break second.report().outcome().cloned(),
-                    other => panic!("{other:?}"),
-                }
-            };
+            delivered.extend(finish(&mut second, &model));
+            let run = second.report().outcome().cloned();
             let found = (wrong(&model, &delivered), run);
             assert_eq!(
                 found,

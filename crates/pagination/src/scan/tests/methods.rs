@@ -256,7 +256,7 @@ fn with_hidden_rows_a_scan_is_never_complete_if_one_that_is_shown_is_missing() {
 
 #[test]
 fn every_request_of_every_way_killed_once_loses_nothing() {
-    for (way, query) in ways(10) {
+    for (way, query) in ways(10).into_iter().chain([("cursor", cursored(10))]) {
         let mut fails = 0;
         loop {
             let model = Model::new(95);
@@ -293,44 +293,25 @@ fn every_request_of_every_way_killed_once_loses_nothing() {
             }
             fails += 1;
         }
-        assert!(fails >= 11, "{way}: {fails} requests");
+        assert!(fails >= 10, "{way}: {fails} requests");
     }
 }
 
 #[test]
 fn a_kill_behind_any_row_resumes_with_the_next_in_every_way() {
-    for (way, query) in ways(3) {
-        for kill in 0..20 {
+    for (way, query) in ways(3).into_iter().chain([("cursor", cursored(3))]) {
+        for kill in 1..=20 {
             let mut model = Model::new(20);
-            let (mut delivered, mut here) = (Vec::new(), None);
-            let mut first = Scan::new(query.clone());
-            while delivered.len() <= kill {
-                match first.step() {
-                    Step::Ask(ask) => {
-                        first.answer(ask.id(), model.page(&ask.at, ask.rows as usize));
-                    }
-                    Step::Rows(rows) => {
-                        let take = (kill + 1 - delivered.len()).min(rows.rows().len());
-                        delivered.extend(&numbers(&rows)[..take]);
-                        here = Some(rows.checkpoint_after(take));
-                    }
-                    other => panic!("{way}: {other:?}"),
-                }
-            }
+            let (mut delivered, here) = take(&mut Scan::new(query.clone()), &model, kill);
+            // A row behind the scan vanishes while it is down, and the second run asks for other sizes.
             model.write(Write::Delete { rank: kill / 2, burst: 1 });
-            let mut second = Scan::resume(query.clone(), here.unwrap()).unwrap();
-            loop {
-                match second.step() {
-                    Step::Ask(ask) => {
-                        second.answer(ask.id(), model.page(&ask.at, ask.rows as usize));
-                    }
-                    Step::Rows(rows) => delivered.extend(numbers(&rows)),
-                    Step::Done => break,
-                    other => panic!("{way}: {other:?}"),
-                }
-            }
+            let size = [2, 3, 7][kill % 3];
+            let mut second = Scan::resume(query.clone().page_size(size).unwrap(), here).unwrap();
+            delivered.extend(finish(&mut second, &model));
             assert_eq!(wrong(&model, &delivered), (0, 0), "{way}: killed behind row {kill}");
             assert_eq!(second.report().outcome(), Some(&Outcome::Complete), "{way}");
+            assert_eq!(second.report().rows(), delivered.len() as u64);
+            assert!(second.checkpoint().is_complete());
         }
     }
 }

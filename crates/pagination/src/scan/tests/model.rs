@@ -191,3 +191,34 @@ pub(super) fn wrong(model: &Model, delivered: &[i128]) -> (usize, usize) {
     let once: BTreeSet<_> = delivered.iter().copied().collect();
     (model.owed.difference(&once).count(), delivered.len() - once.len())
 }
+
+/// Walks until so many rows are delivered; they, and the place behind the last of them.
+pub(super) fn take(scan: &mut Scan, model: &Model, most: usize) -> (Vec<i128>, Checkpoint) {
+    let mut delivered = Vec::new();
+    loop {
+        match scan.step() {
+            Step::Ask(ask) => scan.answer(ask.id(), model.page(&ask.at, ask.rows as usize)),
+            Step::Rows(rows) => {
+                let count = rows.rows().len().min(most - delivered.len());
+                delivered.extend(&numbers(&rows)[..count]);
+                if delivered.len() == most {
+                    return (delivered, rows.checkpoint_after(count));
+                }
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Walks to the end; the rows.
+pub(super) fn finish(scan: &mut Scan, model: &Model) -> Vec<i128> {
+    let mut delivered = Vec::new();
+    loop {
+        match scan.step() {
+            Step::Ask(ask) => scan.answer(ask.id(), model.page(&ask.at, ask.rows as usize)),
+            Step::Rows(rows) => delivered.extend(numbers(&rows)),
+            Step::Done => return delivered,
+            other => panic!("{other:?}"),
+        }
+    }
+}

@@ -189,37 +189,14 @@ fn an_empty_page_in_the_middle_is_asked_for_again() {
 #[test]
 fn a_kill_behind_any_row_repeats_and_loses_nothing() {
     for (query, by_field) in [(by_field(3, true), true), (members(4), false)] {
-        for kill in 0..20 {
+        for kill in 1..=20 {
             let mut model = Model::new(20);
             model.by_field = by_field;
-            let (mut delivered, mut here) = (Vec::new(), None);
-            let mut first = Scan::new(query.clone());
-            while delivered.len() <= kill {
-                match first.step() {
-                    Step::Ask(ask) => {
-                        first.answer(ask.id(), model.page(&ask.at, ask.rows as usize));
-                    }
-                    Step::Rows(rows) => {
-                        let take = (kill + 1 - delivered.len()).min(rows.rows().len());
-                        delivered.extend(&numbers(&rows)[..take]);
-                        here = Some(rows.checkpoint_after(take));
-                    }
-                    other => panic!("{other:?}"),
-                }
-            }
-            let text = serde_json::to_string(&here.unwrap()).unwrap();
+            let (mut delivered, here) = take(&mut Scan::new(query.clone()), &model, kill);
+            let text = serde_json::to_string(&here).unwrap();
             let here: Checkpoint = serde_json::from_str(&text).unwrap();
             let mut second = Scan::resume(query.clone(), here).unwrap();
-            loop {
-                match second.step() {
-                    Step::Ask(ask) => {
-                        second.answer(ask.id(), model.page(&ask.at, ask.rows as usize));
-                    }
-                    Step::Rows(rows) => delivered.extend(numbers(&rows)),
-                    Step::Done => break,
-                    other => panic!("{other:?}"),
-                }
-            }
+            delivered.extend(finish(&mut second, &model));
             assert_eq!(wrong(&model, &delivered), (0, 0), "killed behind row {kill}");
         }
     }
