@@ -46,6 +46,8 @@ pub struct LogEntry {
     pub uri: Uri,
     /// Its headers.
     pub headers: HeaderMap,
+    /// Its body, as far as it came.
+    pub body: Bytes,
     /// The status that was answered; `None` where the connection failed instead.
     pub status: Option<u16>,
 }
@@ -68,18 +70,18 @@ type Faults = Box<dyn FnMut(&Asked) -> Option<Fault> + Send>;
 type Writes = Box<dyn FnMut(u64, &mut Collection) + Send>;
 type OnRotation = Box<dyn FnMut(&str) + Send>;
 
-struct State {
-    api: Api,
-    rows: Collection,
-    faults: Faults,
-    writes: Writes,
-    key: String,
-    rotations: BTreeMap<u64, String>,
-    on_rotation: OnRotation,
-    ceiling: usize,
-    caps: bool,
-    requests: u64,
-    log: Vec<LogEntry>,
+pub(crate) struct State {
+    pub(crate) api: Api,
+    pub(crate) rows: Collection,
+    pub(crate) faults: Faults,
+    pub(crate) writes: Writes,
+    pub(crate) key: String,
+    pub(crate) rotations: BTreeMap<u64, String>,
+    pub(crate) on_rotation: OnRotation,
+    pub(crate) ceiling: usize,
+    pub(crate) caps: bool,
+    pub(crate) requests: u64,
+    pub(crate) log: Vec<LogEntry>,
 }
 
 /// A simulated API. Clones are the same API.
@@ -87,120 +89,32 @@ struct State {
 /// It is a `Service` of its own, for tests in one process, and [`serve`](Self::serve) puts it on a
 /// loopback socket.
 #[derive(Clone)]
-pub struct SimulatedApi(Arc<Mutex<State>>);
-
-/// Collects what a [`SimulatedApi`] does.
-#[must_use = "a builder does nothing before `build`"]
-pub struct Builder(State);
-
-impl Builder {
-    /// This many rows; 0 by default.
-    pub fn rows(mut self, count: u64) -> Self {
-        self.0.rows = Collection::new(self.0.api.key_field(), self.0.api.is_stamped(), count);
-        self
-    }
-
-    /// These rows.
-    pub fn rows_of(mut self, rows: impl IntoIterator<Item = Row>) -> Self {
-        self.0.rows.replace(rows.into_iter().collect());
-        self
-    }
-
-    /// The key that requests must carry; "key" by default.
-    pub fn key(mut self, key: impl Into<String>) -> Self {
-        self.0.key = key.into();
-        self
-    }
-
-    /// From request `number` on only this key is good.
-    pub fn rotate_key(mut self, number: u64, key: impl Into<String>) -> Self {
-        self.0.rotations.insert(number, key.into());
-        self
-    }
-
-    /// Tells this function of a new key in the moment in which the old one ends.
-    pub fn on_rotation(mut self, tell: impl FnMut(&str) + Send + 'static) -> Self {
-        self.0.on_rotation = Box::new(tell);
-        self
-    }
-
-    /// The largest page; a request for more is refused with 400, or gets less if `caps`.
-    pub fn ceiling(mut self, rows: usize, caps: bool) -> Self {
-        (self.0.ceiling, self.0.caps) = (rows, caps);
-        self
-    }
-
-    /// What goes wrong, asked before every request.
-    pub fn faults(mut self, faults: impl FnMut(&Asked) -> Option<Fault> + Send + 'static) -> Self {
-        self.0.faults = Box::new(faults);
-        self
-    }
-
-    /// These faults at these requests, counted from one.
-    pub fn script(self, script: impl IntoIterator<Item = (u64, Fault)>) -> Self {
-        let mut script: BTreeMap<u64, Fault> = script.into_iter().collect();
-        self.faults(move |asked| script.remove(&asked.number))
-    }
-
-    /// One fault of every kind that a reader survives, in every 128 requests.
-    pub fn faults_by_seed(self, seed: u64) -> Self {
-        let mut faults = Fault::by_seed(seed);
-        self.faults(move |asked| faults(asked.number))
-    }
-
-    /// What is written, told the number of the request that comes next.
-    pub fn writes(mut self, writes: impl FnMut(u64, &mut Collection) + Send + 'static) -> Self {
-        self.0.writes = Box::new(writes);
-        self
-    }
-
-    /// A write before every other request on average: at the end, anywhere, or a delete anywhere.
-    pub fn writes_by_seed(self, seed: u64) -> Self {
-        let mut random = fastrand::Rng::with_seed(seed ^ 0x5eed);
-        self.writes(move |number, rows| {
-            if number == 1 || random.bool() {
-                return;
-            }
-            match random.u8(0..3) {
-                0 => rows.append(),
-                1 => rows.insert_before(random.usize(..=rows.len())),
-                _ => rows.delete_at(random.usize(..=rows.len())),
-            }
-        })
-    }
-
-    /// The API.
-    #[must_use]
-    pub fn build(self) -> SimulatedApi {
-        SimulatedApi(Arc::new(Mutex::new(self.0)))
-    }
-}
+pub struct SimulatedApi(pub(crate) Arc<Mutex<State>>);
 
 /// What becomes of a request.
 pub(crate) enum Reply {
     Answer(Response<AnswerBody>),
     Hang,
+    Refuse,
     Reset,
 }
 
-impl SimulatedApi {
-    /// An API that speaks this wire format, without rows, faults or writes.
-    pub fn builder(api: Api) -> Builder {
-        Builder(State {
-            api,
-            rows: Collection::new(api.key_field(), api.is_stamped(), 0),
-            faults: Box::new(|_| None),
-            writes: Box::new(|_, _| ()),
-            key: "key".into(),
-            rotations: BTreeMap::new(),
-            on_rotation: Box::new(|_| ()),
-            ceiling: api.ceiling(),
-            caps: false,
-            requests: 0,
-            log: Vec::new(),
-        })
+impl Reply {
+    /// What a client meets.
+    pub(crate) async fn sent(self) -> io::Result<Response<AnswerBody>> {
+        match self {
+            Self::Answer(response) => Ok(response),
+            Self::Hang => std::future::pending().await,
+            #[cfg(feature = "http2")]
+            Self::Refuse => Err(io::Error::other(h2::Error::from(h2::Reason::REFUSED_STREAM))),
+            #[cfg(not(feature = "http2"))]
+            Self::Refuse => Err(io::ErrorKind::ConnectionReset.into()),
+            Self::Reset => Err(io::ErrorKind::ConnectionReset.into()),
+        }
     }
+}
 
+impl SimulatedApi {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -284,15 +198,16 @@ impl SimulatedApi {
             reverse: list.reverse,
         });
         let fault = asked.and_then(|asked| (state.faults)(&asked));
-        let reply = state.answer(request, list, fault.as_ref(), reset);
+        let reply = state.answer(request, body, list, fault.as_ref(), reset);
         state.log.push(LogEntry {
             at: Instant::now(),
             method: request.method().clone(),
             uri: request.uri().clone(),
             headers: request.headers().clone(),
+            body: Bytes::copy_from_slice(body),
             status: match &reply {
                 Reply::Answer(response) => Some(response.status().as_u16()),
-                Reply::Hang | Reply::Reset => None,
+                Reply::Hang | Reply::Refuse | Reply::Reset => None,
             },
         });
         reply
@@ -303,6 +218,7 @@ impl State {
     fn answer<B>(
         &mut self,
         request: &Request<B>,
+        message: &[u8],
         list: Result<List, Refusal>,
         fault: Option<&Fault>,
         reset: &Arc<AtomicBool>,
@@ -313,21 +229,30 @@ impl State {
                 reset.store(true, Ordering::Relaxed);
                 return Reply::Reset;
             }
+            Some(Fault::Refused) => return Reply::Refuse,
             Some(Fault::Status { status, headers, body }) => {
                 let message = format!("simulated {status}");
                 let refusal = Refusal::new(*status, message);
                 let body = if body.is_empty() { self.api.error(&refusal) } else { body.clone() };
                 let headers = headers.iter().map(|(name, value)| (name.as_str(), value.clone()));
-                return Reply::Answer(response(*status, headers, body, AnswerBody::whole));
+                let body = body.into();
+                return Reply::Answer(response(
+                    self.api,
+                    *status,
+                    headers,
+                    body,
+                    AnswerBody::whole,
+                ));
             }
             _ => {}
         }
-        let page = self.page(request, list, fault);
-        let (headers, mut body) = match page {
-            Ok(page) => page,
+        let (headers, mut body) = match self.page(request, list, fault) {
+            Ok((headers, _)) if self.api == Api::Grpc => (headers, Bytes::copy_from_slice(message)),
+            Ok((headers, page)) => (headers, page.into()),
             Err(refusal) => {
-                let body = self.api.error(&refusal);
-                return Reply::Answer(response(refusal.status, [], body, AnswerBody::whole));
+                let (status, headers, body) = self.api.refused(&refusal);
+                let body = body.into();
+                return Reply::Answer(response(self.api, status, headers, body, AnswerBody::whole));
             }
         };
         let reset = Arc::clone(reset);
@@ -345,9 +270,10 @@ impl State {
                 body.truncate(body.len() / 2);
                 Box::new(AnswerBody::whole)
             }
+            _ if self.api == Api::Grpc => Box::new(AnswerBody::message),
             _ => Box::new(AnswerBody::whole),
         };
-        Reply::Answer(response(200, headers, body, shape))
+        Reply::Answer(response(self.api, 200, headers, body, shape))
     }
 
     fn page<B>(
@@ -356,7 +282,7 @@ impl State {
         list: Result<List, Refusal>,
         fault: Option<&Fault>,
     ) -> Result<PageText, Refusal> {
-        if request.uri().path() != self.api.path() {
+        if request.uri().path() != self.api.path() && self.api != Api::Grpc {
             return Err(Refusal::new(404, "Not Found"));
         }
         if *request.method() != self.api.method() {
@@ -366,6 +292,9 @@ impl State {
             return Err(self.api.unauthorized());
         }
         let list = list?;
+        if matches!((fault, &list.position), (Some(Fault::Expired), Position::After(_))) {
+            return Err(self.api.expired(&list.position));
+        }
         if list.limit > self.ceiling && !self.caps {
             let message = format!(
                 "Bad Request: request parameter \"limit\" exceeds maximum value of {}",
@@ -400,27 +329,28 @@ impl State {
         let mut page: Vec<&Row> = rows[start..].iter().take(limit).copied().collect();
         let more = start + page.len() < rows.len();
         let next = if more { rows.get((start + page.len()).saturating_sub(1)) } else { None };
+        let left = rows.len() - start - page.len();
         let next = next.map(|row| row.key());
         if matches!(fault, Some(Fault::IgnoreSort)) {
             page.reverse();
         }
-        Ok(self.api.page(&page, &Told { list: &list, total, next }))
+        Ok(self.api.page(&page, &Told { list: &list, total, next, left }))
     }
 }
 
 fn response<'a>(
+    api: Api,
     status: u16,
     headers: impl IntoIterator<Item = (&'a str, String)>,
-    body: String,
+    body: Bytes,
     shape: impl FnOnce(Bytes) -> AnswerBody,
 ) -> Response<AnswerBody> {
-    let mut builder = Response::builder().status(status).header("content-type", "application/json");
+    let mut builder = Response::builder().status(status).header("content-type", api.content_type());
     for (name, value) in headers {
         builder = builder.header(name, value);
     }
-    let bytes = Bytes::from(body);
     // A script may name a header that is none: that is its author's mistake, told in the answer.
-    builder.body(shape(bytes)).unwrap_or_else(|error| {
+    builder.body(shape(body)).unwrap_or_else(|error| {
         let mut response = Response::new(AnswerBody::whole(error.to_string().into()));
         *response.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
         response
@@ -455,11 +385,7 @@ where
                 let body = read(body).await.map_err(io::Error::other)?;
                 api.reply(&request, &body, &Arc::default())
             };
-            match reply {
-                Reply::Answer(response) => Ok(response),
-                Reply::Hang => std::future::pending().await,
-                Reply::Reset => Err(io::ErrorKind::ConnectionReset.into()),
-            }
+            reply.sent().await
         })
     }
 }
@@ -484,11 +410,5 @@ impl fmt::Debug for SimulatedApi {
             .field("rows", &state.rows.len())
             .field("requests", &state.requests)
             .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Builder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder").field("api", &self.0.api).finish_non_exhaustive()
     }
 }

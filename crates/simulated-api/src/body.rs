@@ -9,10 +9,13 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 
 /// Long enough that what was written before has left the socket.
 const FLUSHED: Duration = Duration::from_millis(10);
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// The body of an answer. Its size is announced as a whole, whatever comes of it.
 #[derive(Debug)]
@@ -25,6 +28,7 @@ pub struct AnswerBody {
 #[derive(Debug)]
 enum Then {
     End,
+    Trailers,
     Wait { sleep: Pin<Box<tokio::time::Sleep>>, rest: Rest },
     Never,
 }
@@ -38,6 +42,11 @@ enum Rest {
 impl AnswerBody {
     pub(crate) fn whole(bytes: Bytes) -> Self {
         Self { announced: bytes.len() as u64, first: Some(bytes), then: Then::End }
+    }
+
+    /// All of it, then the trailers of a call that succeeded.
+    pub(crate) fn message(bytes: Bytes) -> Self {
+        Self { then: Then::Trailers, ..Self::whole(bytes) }
     }
 
     fn half(bytes: &Bytes, then: Then) -> Self {
@@ -76,6 +85,11 @@ impl Body for AnswerBody {
         }
         match &mut self.then {
             Then::End => return Poll::Ready(None),
+            Then::Trailers => {
+                let trailers = HeaderMap::from_iter([(GRPC_STATUS, HeaderValue::from_static("0"))]);
+                self.then = Then::End;
+                return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+            }
             Then::Never => return Poll::Pending,
             Then::Wait { sleep, .. } => ready!(sleep.as_mut().poll(cx)),
         }
@@ -89,7 +103,7 @@ impl Body for AnswerBody {
                 }
                 Poll::Ready(Some(Err(io::ErrorKind::ConnectionReset.into())))
             }
-            Then::End | Then::Never => Poll::Ready(None),
+            Then::End | Then::Trailers | Then::Never => Poll::Ready(None),
         }
     }
 

@@ -11,6 +11,8 @@ pub enum Fault {
     CutBody,
     /// A page without rows, although there are some.
     EmptyPage,
+    /// The cursor is too old: 410, to a request that has one. Kubernetes' answer holds another that leads on.
+    Expired,
     /// No answer, ever.
     Hang,
     /// The offset or the cursor is ignored: always the first page.
@@ -21,6 +23,9 @@ pub enum Fault {
     IgnoreSort,
     /// A 200 whose body ends in the middle of the JSON, but is as long as announced.
     Malformed,
+    /// The stream is refused, unprocessed (`REFUSED_STREAM`, RFC 9113 §8.7). Over HTTP/1 the connection is reset
+    /// before anything is answered.
+    Refused,
     /// The connection is reset in the middle of the body.
     ResetAfterHead,
     /// The connection is reset before anything is answered.
@@ -50,6 +55,12 @@ impl Fault {
     #[must_use]
     pub const fn status(status: u16) -> Self {
         Self::Status { status, headers: Vec::new(), body: String::new() }
+    }
+
+    /// This status of gRPC, in an answer without a body ("trailers-only").
+    #[must_use]
+    pub fn grpc(code: u8) -> Self {
+        Self::status(200).header("grpc-status", &code.to_string())
     }
 
     /// With this header, if the fault is a status.

@@ -27,21 +27,26 @@
 //! In one process it takes requests with any body. A reader that is generic over the body must be told one:
 //! `Pages::<Http<_, Full<Bytes>, _>>::new(api, query)`, with the key of [`Builder::key`] put into each request.
 //!
+//! With the feature `http2` the server speaks HTTP/2 as well, in the clear, as gRPC needs it.
+//!
 //! # What is not done
 //!
+//! Kubernetes' lists at one resource version: a page shows what is there now. gRPC over anything but unary calls.
 //! Sorting by anything but the key, lists without a sort, operators that no document lists (they are refused
 //! with 400), and writing over the wire.
 
 mod api;
 mod body;
+mod builder;
 mod collection;
 mod fault;
 mod query;
 mod server;
 mod wire;
 
-pub use api::{Asked, Builder, LogEntry, Proof, SimulatedApi};
+pub use api::{Asked, LogEntry, Proof, SimulatedApi};
 pub use body::AnswerBody;
+pub use builder::Builder;
 pub use collection::{Collection, Row};
 pub use fault::Fault;
 pub use server::Server;

@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::Request;
+use http::{Request, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
+#[cfg(feature = "http2")]
+use hyper_util::rt::TokioExecutor;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -79,17 +81,24 @@ async fn serve_connection(api: SimulatedApi, stream: TcpStream) {
         let request = Request::from_parts(head, ());
         async move {
             let body = crate::api::read(body).await.map_err(io::Error::other)?;
-            match api.reply(&request, &body, &reset) {
-                Reply::Answer(response) => Ok(response),
-                Reply::Hang => std::future::pending().await,
-                Reply::Reset => Err(io::Error::from(io::ErrorKind::ConnectionReset)),
+            let reply = api.reply(&request, &body, &reset);
+            if let (Reply::Refuse, Version::HTTP_10 | Version::HTTP_11) =
+                (&reply, request.version())
+            {
+                reset.store(true, Ordering::Relaxed);
             }
+            reply.sent().await
         }
     });
+    let connection = TokioIo::new(connection);
+    #[cfg(not(feature = "http2"))]
+    let end = hyper::server::conn::http1::Builder::new().serve_connection(connection, service);
+    #[cfg(feature = "http2")]
+    let http = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+    #[cfg(feature = "http2")]
+    let end = http.serve_connection(connection, service);
     // A connection that a fault ends is meant to end.
-    let _ = hyper::server::conn::http1::Builder::new()
-        .serve_connection(TokioIo::new(connection), service)
-        .await;
+    let _ = end.await;
 }
 
 /// A stream that can end with a reset (RST) instead of a close (FIN).
@@ -122,6 +131,9 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.reset.load(Ordering::Relaxed) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())); // All its streams end.
+        }
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 

@@ -1,5 +1,7 @@
 //! What a request for a page asks for.
 
+use http::header::HOST;
+use http::uri::Authority;
 use http::{HeaderMap, Uri};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
@@ -25,7 +27,8 @@ pub(crate) struct List {
     pub(crate) filters: Filters,
     /// The pairs of the request's own query, for the address of the next page.
     pairs: Vec<(String, String)>,
-    path: String,
+    /// The address without its query: absolute, if the request says which host it means.
+    address: String,
 }
 
 /// What a page says besides its rows.
@@ -34,6 +37,8 @@ pub(crate) struct Told<'a> {
     pub(crate) total: u64,
     /// The last row's key, if more rows follow.
     pub(crate) next: Option<&'a str>,
+    /// The rows behind the page.
+    pub(crate) left: usize,
 }
 
 impl List {
@@ -72,7 +77,7 @@ impl Told<'_> {
         let kept: String = kept
             .flat_map(|(name, value)| [encode(name), "=".into(), encode(value), "&".into()])
             .collect();
-        Some(format!("<{}?{kept}{}={}>; rel=\"next\"", self.list.path, place.0, place.1))
+        Some(format!("<{}?{kept}{}={}>; rel=\"next\"", self.list.address, place.0, place.1))
     }
 }
 
@@ -94,24 +99,36 @@ impl Api {
             limit: match self {
                 Self::Ixon => 20,
                 Self::DirectoryInsights => 1000,
+                Self::Kubernetes => usize::MAX,
                 Self::Link => 30,
                 _ => 10,
             },
             reverse: false,
             filters: Filters::default(),
             pairs: pairs(uri.query().unwrap_or_default()).collect(),
-            path: uri.path().to_owned(),
+            address: self.address(uri, headers),
         };
         match self {
             Self::DirectoryInsights => events(&mut list, &object(body)?)?,
             Self::JumpCloudSearch => search(&mut list, &object(body)?)?,
-            _ => self.address(&mut list)?,
+            Self::Grpc => {}
+            _ => self.parameters(&mut list)?,
         }
         Ok(list)
     }
 
+    /// The address of the list, as its links have it: GitHub's are absolute.
+    fn address(self, uri: &Uri, headers: &HeaderMap) -> String {
+        let host = uri.authority().map(Authority::as_str);
+        let host = host.or_else(|| headers.get(HOST)?.to_str().ok());
+        match host.filter(|_| self == Self::Link) {
+            Some(host) => format!("{}://{host}{}", uri.scheme_str().unwrap_or("http"), uri.path()),
+            None => uri.path().to_owned(),
+        }
+    }
+
     /// The parameters of an address.
-    fn address(self, list: &mut List) -> Result<(), Refusal> {
+    fn parameters(self, list: &mut List) -> Result<(), Refusal> {
         let mut page = 0;
         for (name, value) in list.pairs.clone() {
             let number = || {
@@ -124,13 +141,21 @@ impl Api {
             };
             match (self, name.as_str()) {
                 (Self::Ixon, "page-size")
-                | (Self::JumpCloudV1 | Self::JumpCloudV2 | Self::JumpCloudV2Link, "limit")
+                | (
+                    Self::JumpCloudV1
+                    | Self::JumpCloudV2
+                    | Self::JumpCloudV2Link
+                    | Self::Kubernetes,
+                    "limit",
+                )
                 | (Self::Link, "per_page")
                 | (Self::Operations1 | Self::PageToken, "pageSize") => list.limit = number()?,
                 (Self::Link, "page") => page = number()?.saturating_sub(1),
                 (Self::Operations1, "pageIndex") => page = number()?,
                 (Self::Ixon, "page-after") => list.position = Position::After(value),
-                (Self::PageToken, "pageToken") if !value.is_empty() => {
+                (Self::Kubernetes, "continue") | (Self::PageToken, "pageToken")
+                    if !value.is_empty() =>
+                {
                     list.position = Position::After(value);
                 }
                 (Self::Operations1, "orderBy") if value != "id" => {
