@@ -70,6 +70,7 @@ const SCRIPT: &str = r#"A JSON array of what happens to each attempt:
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum ProfileName {
     Default,
+    Github,
     #[value(name = "google_rpc", alias = "google-rpc")]
     GoogleRpc,
     Grpc,
@@ -144,6 +145,7 @@ impl Options {
             ProfileName::Grpc => profile::GRPC,
             ProfileName::Ixon => profile::IXON,
             ProfileName::Jumpcloud => profile::JUMPCLOUD,
+            ProfileName::Github => profile::GITHUB,
             ProfileName::Operations1 => profile::OPERATIONS1,
         }
     }

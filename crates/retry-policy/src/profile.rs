@@ -15,6 +15,7 @@ use crate::jitter::Jitter;
 use crate::{Class, Delivery, Outcome, Policy};
 
 mod default;
+mod github;
 mod google_rpc;
 mod grpc;
 mod ixon;
@@ -22,6 +23,7 @@ mod jumpcloud;
 mod operations1;
 
 pub use default::DEFAULT;
+pub use github::GITHUB;
 pub use google_rpc::GOOGLE_RPC;
 pub use grpc::GRPC;
 pub use ixon::IXON;

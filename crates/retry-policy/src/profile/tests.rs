@@ -5,7 +5,7 @@ fn meaning(profile: &Profile, status: u16, body: &str) -> (Meaning, Option<Class
     (outcome.meaning(), outcome.class())
 }
 
-const ALL: [&Profile; 6] = [DEFAULT, JUMPCLOUD, IXON, GOOGLE_RPC, OPERATIONS1, GRPC];
+const ALL: [&Profile; 7] = [DEFAULT, GITHUB, JUMPCLOUD, IXON, GOOGLE_RPC, OPERATIONS1, GRPC];
 
 #[test]
 fn the_messages_that_decide() {
@@ -96,6 +96,47 @@ fn a_status_in_the_head_of_a_200_is_read_for_grpc_only() {
         assert_eq!(DEFAULT.outcome(&answer).class(), None);
     }
 }
+
+#[cfg(feature = "http")]
+#[test]
+fn a_403_of_github_is_a_rate_limit_where_it_says_so() {
+    use crate::hint::{Hint, Source};
+
+    let now = std::time::UNIX_EPOCH + Duration::from_secs(1_000);
+    let until = |seconds| Hint::Wait { after: Duration::from_secs(seconds), source: RESET };
+    let seven = Hint::Wait { after: Duration::from_secs(7), source: "retry-after" };
+    let limit = (Meaning::NotProcessed, Some(Class::Throttled));
+    let rights = (Meaning::Permanent, Some(Class::Authorization));
+    for (status, fields, body, meaning, hint) in [
+        (403, &[("x-ratelimit-remaining", "0"), (RESET, "1060")][..], "", limit, until(60)),
+        (429, &[("x-ratelimit-remaining", "0"), (RESET, "1060")], "", limit, until(60)),
+        (403, &[("x-ratelimit-remaining", "0"), (RESET, "900")], "", limit, until(0)),
+        (403, &[("x-ratelimit-remaining", "0"), (RESET, "soon")], "", limit, Hint::None),
+        (403, &[("x-ratelimit-remaining", "17"), (RESET, "1060")], "", rights, Hint::None),
+        (403, &[("x-ratelimit-remaining", "-1")], "", rights, Hint::None),
+        (403, &[("retry-after", "7")], "", limit, seven),
+        (403, &[], "You have exceeded a secondary rate limit", limit, Hint::None),
+        (403, &[], "Must have admin rights", rights, Hint::None),
+    ] {
+        let mut headers = http::HeaderMap::new();
+        for (name, value) in fields {
+            headers.insert(*name, value.parse().unwrap());
+        }
+        let answer = Answer::new(status).headers(&headers, now).body(body.as_bytes());
+        let outcome = GITHUB.outcome(&answer);
+        let read = ((outcome.meaning(), outcome.class()), outcome.asked());
+        assert_eq!(read, (meaning, hint), "{status} {fields:?} {body}");
+    }
+    // Without a hint it is at least a minute, whatever is drawn.
+    let mut run = crate::Run::new(GITHUB.policy(), crate::Safety::Unsafe);
+    let limit = GITHUB.outcome(&Answer::new(403).body(b"secondary rate limit"));
+    let decision = run.after(&limit, Duration::ZERO, 0);
+    let (after, source) = (Duration::from_secs(60), Source::Backoff);
+    assert_eq!(decision, crate::Decision::Retry { after, source });
+}
+
+#[cfg(feature = "http")]
+const RESET: &str = "x-ratelimit-reset";
 
 #[test]
 fn a_429_speaks_for_all_requests_and_a_503_only_where_that_is_said() {
