@@ -4,8 +4,9 @@ use core::future::Future;
 use std::time::SystemTime;
 
 use http::Response;
-use retry_policy::profile::Answer as Seen;
-use retry_policy::{Decision, Delivery, Outcome, Profile, Run, StopReason};
+use retry_policy::classify::Meaning;
+use retry_policy::profile::{Answer as Seen, Reading};
+use retry_policy::{Class, Decision, Delivery, Outcome, Profile, Run, StopReason};
 
 use crate::collect::ErrorBody;
 use crate::delivery::{Deliver, KnownErrors};
@@ -39,6 +40,7 @@ pub(crate) fn read<B, E>(
 ) -> Outcome {
     let response = match answer {
         Err(error) if deliver.is_timeout(error) => return Outcome::timed_out(),
+        Err(error) if deliver.is_final(error) => return never_sent(),
         Err(error) => return Outcome::new(deliver.delivery(error)),
         Ok(response) => response,
     };
@@ -51,6 +53,12 @@ pub(crate) fn read<B, E>(
         Some(body) => seen.body(body.bytes()),
         None => seen,
     })
+}
+
+/// What became of a request that nobody can send.
+const fn never_sent() -> Outcome {
+    let reading = Reading::new(Class::Content, Meaning::Permanent);
+    Outcome::new(Delivery::NotSent).reading(reading)
 }
 
 /// Sends until it succeeds or the policy says stop; `run` then says what happened and why.

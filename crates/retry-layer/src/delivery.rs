@@ -4,7 +4,8 @@
 //! | --- | --- | --- |
 //! | hyper-util's legacy client: the connection could not be made | `hyper-util` | not sent |
 //! | hyper: the request never left its queue | `hyper` | not sent |
-//! | reqwest: any, as it may be the error of a redirect; `of_reqwest_without_redirects` reads more | `reqwest` | unknown |
+//! | reqwest: the request could not be built, from an address that is not absolute for example | `reqwest` | not sent, and final |
+//! | reqwest: any other, as it may be the error of a redirect; `of_reqwest_without_redirects` reads more | `reqwest` | unknown |
 //! | h2: a remote `REFUSED_STREAM`; a remote `GOAWAY` that ends above this stream | `h2` | refused |
 //! | `io`: connection refused, no such address | | not sent |
 //! | an answer longer than [`Collect`](crate::collect) may hold | | answered 413: ask for less |
@@ -28,6 +29,8 @@ mod io;
 mod reqwest;
 
 #[cfg(feature = "reqwest")]
+use reqwest::is_final;
+#[cfg(feature = "reqwest")]
 pub use reqwest::of_reqwest_without_redirects;
 
 use core::any::Any;
@@ -39,6 +42,11 @@ use crate::BoxError;
 use crate::collect::CollectError;
 
 type Cause = dyn Error + 'static;
+
+#[cfg(not(feature = "reqwest"))]
+const fn is_final(_: &Cause) -> bool {
+    false
+}
 
 /// What each client's errors say, asked in this order for every error of a chain.
 const DELIVERIES: &[fn(&Cause) -> Option<Delivery>] = &[
@@ -85,6 +93,12 @@ pub trait Deliver<E: ?Sized> {
         false
     }
 
+    /// Whether the request itself cannot be sent, now or later.
+    fn is_final(&self, error: &E) -> bool {
+        let _ = error;
+        false
+    }
+
     /// The error in words, for whoever observes the attempts.
     fn words(&self, error: &E) -> Option<String> {
         let _ = error;
@@ -108,6 +122,10 @@ impl<E: 'static> Deliver<E> for KnownErrors {
         })
     }
 
+    fn is_final(&self, error: &E) -> bool {
+        known(error).is_some_and(is_final)
+    }
+
     fn words(&self, error: &E) -> Option<String> {
         let words: Vec<String> = chain(known(error)?).map(ToString::to_string).collect();
         Some(words.join(": "))
@@ -124,10 +142,23 @@ fn chain(error: &Cause) -> impl Iterator<Item = &Cause> {
     core::iter::successors(Some(error), |&error| error.source()).take(32)
 }
 
-/// A function from an error to its delivery state.
-impl<E, F: Fn(&E) -> Delivery> Deliver<E> for OfFunction<F> {
+/// A function from an error to its delivery state; what else there is to say of it is read as by [`KnownErrors`].
+impl<E: 'static, F: Fn(&E) -> Delivery> Deliver<E> for OfFunction<F> {
     fn delivery(&self, error: &E) -> Delivery {
         (self.0)(error)
+    }
+
+    fn is_timeout(&self, error: &E) -> bool {
+        let is_timeout = known(error).is_some_and(|error| chain(error).any(elapsed::is_timeout));
+        is_timeout && self.delivery(error) == Delivery::Unknown
+    }
+
+    fn is_final(&self, error: &E) -> bool {
+        KnownErrors.is_final(error)
+    }
+
+    fn words(&self, error: &E) -> Option<String> {
+        KnownErrors.words(error)
     }
 }
 

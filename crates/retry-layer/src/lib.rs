@@ -33,6 +33,7 @@
 //! | [`retry`](mod@retry) | the layer, its service and its future |
 //! | [`limits`] | what all requests of an origin share: the gate |
 //! | [`replay`] | how a request body is sent a second time |
+//! | `reqwest` | with the feature of that name: its client as a service, and its bodies |
 //! | [`delivery`] | from a client's error to a delivery state |
 //! | [`collect`], [`peek`] | reads the response body, or its beginning, as part of the attempt |
 //! | [`credential`] | the key of every attempt, and a fresh one after a 401 |
@@ -79,6 +80,8 @@ pub mod observe;
 mod origin;
 pub mod peek;
 pub mod replay;
+#[cfg(feature = "reqwest")]
+pub mod reqwest;
 pub mod retry;
 pub mod stack;
 pub mod timer;

@@ -3,8 +3,9 @@
 //! | strategy | for | what it keeps |
 //! | --- | --- | --- |
 //! | [`CloneBody`] | bodies whose clone is the same bytes: `Full<Bytes>`, `String` | a clone |
-//! | [`TryClone`] | bodies with a `try_clone` of their own: kube, octocrab, reqwest | a copy, if one is to be had |
-//! | [`Captured`] | streams behind a boxed body: axum, tonic, reqwest | what the first sending has read, up to a limit |
+//! | [`TryClone`] | bodies with a `try_clone` of their own: kube, octocrab | a copy, if one is to be had |
+//! | [`Captured`] | streams behind a boxed body: axum, tonic | what the first sending has read, up to a limit |
+//! | `ReqwestBodies` | reqwest (feature `reqwest`, module `reqwest`) | bytes as they are, streams as above |
 //! | [`Factory`] | bodies that can be made anew, from a file for example | how to make it |
 //! | [`SendOnce`] | everything else | nothing |
 

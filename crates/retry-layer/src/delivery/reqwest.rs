@@ -10,7 +10,12 @@ use retry_policy::Delivery;
 use super::{Cause, said};
 
 pub(super) fn delivery(error: &Cause) -> Option<Delivery> {
-    error.is::<Error>().then_some(Delivery::Unknown)
+    let error: &Error = error.downcast_ref()?;
+    Some(if error.is_builder() { Delivery::NotSent } else { Delivery::Unknown })
+}
+
+pub(super) fn is_final(error: &Cause) -> bool {
+    error.downcast_ref().is_some_and(Error::is_builder)
 }
 
 /// What the error of a client with `redirect::Policy::none()` means.

@@ -1,0 +1,158 @@
+//! reqwest's client as a service of `http` requests, and how its bodies are sent again.
+//!
+//! ```
+//! use retry_layer::policy::Policy;
+//! use retry_layer::reqwest::{ReqwestBodies, ReqwestService};
+//! use retry_layer::{RetryLayer, delivery::of_reqwest_without_redirects};
+//! use tower::{Layer, Service};
+//!
+//! let client = reqwest::Client::builder()
+//!     .retry(reqwest::retry::never()) // One who retries is enough.
+//!     .build()
+//!     .unwrap();
+//! let service = RetryLayer::new(Policy::default())
+//!     .replay(ReqwestBodies::new(64 * 1024))
+//!     .layer(ReqwestService::new(client));
+//! # fn is_service<S: Service<http::Request<reqwest::Body>, Error = reqwest::Error>>(_: &S) {}
+//! # is_service(&service);
+//! ```
+//!
+//! Redirects, cookies, decompression and timeouts stay reqwest's and belong to each attempt. A `reqwest::Request` is
+//! made into one for the service by `http::Request::try_from`, the answer into a `reqwest::Response` by `from`: its URL is
+//! that at which the redirects ended.
+
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker, ready};
+
+use ::reqwest::{Body, Client, Error, ResponseBuilderExt};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body as _;
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use crate::replay::{Captured, Kept, Replay};
+
+/// reqwest's client as a `Service<http::Request<reqwest::Body>>`, whose errors are reqwest's own.
+#[derive(Clone, Debug)]
+pub struct ReqwestService(Client);
+
+impl ReqwestService {
+    /// Over this client, whose own retries should be off: `.retry(reqwest::retry::never())`.
+    #[must_use]
+    pub const fn new(client: Client) -> Self {
+        Self(client)
+    }
+}
+
+impl From<Client> for ReqwestService {
+    fn from(client: Client) -> Self {
+        Self::new(client)
+    }
+}
+
+impl Service<Request<Body>> for ReqwestService {
+    type Response = Response<Body>;
+    type Error = Error;
+    type Future = Sending;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Service::<::reqwest::Request>::poll_ready(&mut self.0, cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Sending {
+        match request.try_into() {
+            Ok(request) => Sending::Sent { pending: self.0.call(request) },
+            Err(error) => Sending::Invalid { error: Some(error) },
+        }
+    }
+}
+
+pin_project! {
+    /// A request on its way.
+    #[project = Now]
+    #[allow(clippy::exhaustive_enums, missing_docs, reason = "nobody makes one")]
+    pub enum Sending {
+        Sent { #[pin] pending: <Client as Service<::reqwest::Request>>::Future },
+        /// It is no request that reqwest can send: its address is not absolute.
+        Invalid { error: Option<Error> },
+    }
+}
+
+impl core::fmt::Debug for Sending {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Sending").finish_non_exhaustive()
+    }
+}
+
+impl Future for Sending {
+    type Output = Result<Response<Body>, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let response = match self.project() {
+            Now::Sent { pending } => ready!(pending.poll(cx))?,
+            Now::Invalid { error } => {
+                return Poll::Ready(Err(error.take().expect("polled after its end")));
+            }
+        };
+        // The conversion drops the URL, and only a builder can put it back.
+        let url = Response::builder().url(response.url().clone()).body(());
+        let mut response = Response::from(response);
+        if let Ok(url) = url {
+            response.extensions_mut().extend(url.into_parts().0.extensions);
+        }
+        Poll::Ready(Ok(response))
+    }
+}
+
+/// Sends reqwest's bodies again: bytes as they are and without a copy, a stream as [`Captured`] does.
+///
+/// Bytes stay bytes, so that reqwest can still follow a 307 with them.
+#[derive(Clone, Copy, Debug)]
+pub struct ReqwestBodies(Captured<Body>);
+
+impl ReqwestBodies {
+    /// Keeps bytes of any length, and up to `limit` bytes of a stream.
+    #[must_use]
+    pub const fn new(limit: usize) -> Self {
+        Self(Captured::new(limit, Body::wrap))
+    }
+}
+
+/// What [`ReqwestBodies`] keeps of a body.
+#[derive(Debug)]
+pub struct KeptBody(Content);
+
+#[derive(Debug)]
+enum Content {
+    Bytes(Bytes),
+    Stream(Kept<Body>),
+}
+
+impl Replay<Body> for ReqwestBodies {
+    type Kept = KeptBody;
+
+    fn keep(&self, mut body: Body) -> (Body, Option<KeptBody>) {
+        if body.as_bytes().is_none() {
+            let (body, kept) = self.0.keep(body);
+            return (body, kept.map(|kept| KeptBody(Content::Stream(kept))));
+        }
+        // It is at hand: nobody is waited for.
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut bytes = Bytes::new();
+        while let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut body).poll_frame(&mut cx) {
+            if let Ok(data) = frame.into_data() {
+                bytes = if bytes.is_empty() { data } else { [bytes, data].concat().into() };
+            }
+        }
+        (bytes.clone().into(), Some(KeptBody(Content::Bytes(bytes))))
+    }
+
+    fn again(&self, kept: &mut KeptBody) -> Option<Body> {
+        match &mut kept.0 {
+            Content::Bytes(bytes) => Some(bytes.clone().into()),
+            Content::Stream(stream) => self.0.again(stream),
+        }
+    }
+}
