@@ -70,24 +70,21 @@ impl<R, E> From<Result<Page<R>, (Failure, Error<E>)>> for Fetched<R, E> {
     }
 }
 
-/// Fetches the pages of a scan. [`Http`] does it over a tower service; another one pages an SDK's own
-/// functions, with rows of its own type. It asks for what the [`Ask`] says; the query's address is not needed then, only
-/// that it tells one list from another.
+/// Fetches the pages of a scan. [`Http`] does it over a tower service; a function from an [`Ask`] to a future pages an
+/// SDK's own calls, with rows of its own type. It asks for what the [`Ask`] says; the query's address is not needed
+/// then, only that it tells one list from another.
 ///
 /// ```
 /// use std::convert::Infallible;
-/// use std::future::{Ready, ready};
-/// use std::sync::Arc;
-/// use std::task::{Context, Poll};
 /// use pagination::dialect::{Dialect, Method};
 /// use pagination::fetch::Fetched;
 /// use pagination::scan::Ask;
-/// use pagination::{Fetch, InvalidQuery, KeyRef, Keyed, Order, Page, Pages, Query, Scan};
+/// use pagination::{KeyRef, Keyed, Order, Page, Pages, Query, Scan};
 ///
 /// /// What the SDK has: a type, and a function that lists it.
 /// struct User { id: String }
 ///
-/// fn list_users(skip: u64, limit: u32, descending: bool) -> (Vec<User>, u64) {
+/// async fn list_users(skip: u64, limit: u32, descending: bool) -> (Vec<User>, u64) {
 ///     let id = |at: u64| User { id: format!("user {at}") };
 ///     let at = |rank| if descending { 2 - rank } else { rank };
 ///     ((skip..3).take(limit as usize).map(|rank| id(at(rank))).collect(), 3)
@@ -99,22 +96,10 @@ impl<R, E> From<Result<Page<R>, (Failure, Error<E>)>> for Fetched<R, E> {
 ///     }
 /// }
 ///
-/// struct Users;
-///
-/// impl Fetch for Users {
-///     type Row = User;
-///     type Error = Infallible;
-///     type Future = Ready<Fetched<User, Infallible>>;
-///
-///     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-///         Poll::Ready(Ok(()))
-///     }
-///
-///     fn fetch(&mut self, _: &Arc<Query>, ask: &Ask) -> Result<Self::Future, InvalidQuery> {
-///         let (skip, order) = ask.rank().unwrap_or_default();
-///         let (users, total) = list_users(skip, ask.rows(), order == Order::Descending);
-///         Ok(ready(Page::of(users).with_total(total).into()))
-///     }
+/// async fn fetch(ask: Ask) -> Fetched<User, Infallible> {
+///     let (skip, order) = ask.rank().unwrap_or_default();
+///     let (users, total) = list_users(skip, ask.rows(), order == Order::Descending).await;
+///     Page::of(users).with_total(total).into()
 /// }
 ///
 /// const SDK: Dialect = Dialect::new("sdk", Method::Offset).key(&["id"]).sorted_by(&["id"]);
@@ -122,7 +107,7 @@ impl<R, E> From<Result<Page<R>, (Failure, Error<E>)>> for Fetched<R, E> {
 /// # use futures_util::FutureExt;
 /// # async {
 /// let query = Query::new(SDK, "https://api.example.com/users".parse()?)?;
-/// let mut pages = Pages::over(Users, Scan::new(query));
+/// let mut pages = Pages::over(fetch, Scan::new(query));
 /// let rows = pages.next().await.expect("there are users")?;
 /// assert_eq!(rows.rows()[2].id, "user 2");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -149,6 +134,25 @@ pub trait Fetch {
     ///
     /// If the request for it cannot be made.
     fn fetch(&mut self, query: &Arc<Query>, ask: &Ask) -> Result<Self::Future, InvalidQuery>;
+}
+
+impl<F, Fut, R, E> Fetch for F
+where
+    F: FnMut(Ask) -> Fut,
+    Fut: Future<Output = Fetched<R, E>>,
+    R: Keyed,
+{
+    type Row = R;
+    type Error = E;
+    type Future = Fut;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), E>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn fetch(&mut self, _: &Arc<Query>, ask: &Ask) -> Result<Fut, InvalidQuery> {
+        Ok(self(ask.clone()))
+    }
 }
 
 /// Fetches pages over a tower service of `http` requests.
