@@ -30,7 +30,7 @@ pub trait Keyed {
 /// What an item of a stream is made of a row.
 ///
 /// Anything that `serde` reads is made of a [`Row`]'s JSON text, and a [`Row`] of itself, for those who pass
-/// rows on as they are.
+/// rows on as they are. A pair of a [`Key`] and anything gives that thing.
 pub trait FromRow<R>: Sized {
     /// Makes an item of a row.
     ///
@@ -49,6 +49,19 @@ impl<T: DeserializeOwned> FromRow<Row> for T {
 impl FromRow<Self> for Row {
     fn from_row(row: &Self) -> Result<Self, serde_json::Error> {
         Ok(row.clone())
+    }
+}
+
+/// Somebody else's type and its key, for the rows of an SDK.
+impl<T> Keyed for (Option<Key>, T) {
+    fn key(&self) -> Option<KeyRef<'_>> {
+        self.0.as_ref().map(Key::borrow)
+    }
+}
+
+impl<T: Clone> FromRow<(Option<Key>, T)> for T {
+    fn from_row(row: &(Option<Key>, T)) -> Result<T, serde_json::Error> {
+        Ok(row.1.clone())
     }
 }
 

@@ -162,6 +162,15 @@ impl<E: 'static, F: Fn(&E) -> Delivery> Deliver<E> for OfFunction<F> {
     }
 }
 
+/// What an error of any kind says, by the table above: for clients whose own error type is not in it.
+///
+/// It is looked through together with its sources, so `.delivery(|error: &tonic::transport::Error| of_error(error))`
+/// finds hyper's or h2's inside.
+#[must_use]
+pub fn of_error(error: &(dyn Error + 'static)) -> Delivery {
+    said(error)
+}
+
 /// The caller's own reading of its errors.
 #[derive(Clone, Copy, Debug)]
 pub struct OfFunction<F>(pub(crate) F);

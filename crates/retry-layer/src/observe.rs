@@ -76,6 +76,30 @@ impl<F: Fn(&Event<'_>) + Send + Sync> Observer for OnAttempt<F> {
     }
 }
 
+/// An observer of ends alone: one line for each request, for example.
+///
+/// ```
+/// use retry_layer::{RetryLayer, observe::on_end, policy::Policy};
+///
+/// let layer = RetryLayer::new(Policy::default())
+///     .observe(on_end(|uri, attempts| println!("{}: {attempts}", uri.path())));
+/// ```
+pub fn on_end<F: Fn(&Uri, &Attempts) + Send + Sync>(end: F) -> OnEnd<F> {
+    OnEnd(end)
+}
+
+/// What [`on_end`] makes of a function.
+#[derive(Clone, Copy, Debug)]
+pub struct OnEnd<F>(F);
+
+impl<F: Fn(&Uri, &Attempts) + Send + Sync> Observer for OnEnd<F> {
+    fn attempt(&self, _: &Event<'_>) {}
+
+    fn end(&self, uri: &Uri, attempts: &Attempts) {
+        (self.0)(uri, attempts);
+    }
+}
+
 /// One attempt, and what comes next.
 #[derive(Debug)]
 #[non_exhaustive]

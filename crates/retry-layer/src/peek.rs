@@ -102,18 +102,14 @@ where
         let this = self.project();
         if this.peeked.is_none() {
             let (head, body) = ready!(this.call.poll(cx))?.into_parts();
-            let peeked = Peeked { beginning: VecDeque::new(), rest: body, read: 0, is_over: false };
+            let peeked = Peeked::new(body);
             if head.status.as_u16() < 400 || head.headers.contains_key(CONTENT_ENCODING) {
                 return Poll::Ready(Ok(Response::from_parts(head, peeked)));
             }
             *this.peeked = Some((head, peeked));
         }
         if let Some((_, peeked)) = this.peeked {
-            // Frames of nothing count as well: they would never end.
-            while peeked.read < *this.limit && !peeked.is_over {
-                let frame = ready!(Pin::new(&mut peeked.rest).poll_frame(cx));
-                peeked.read(frame);
-            }
+            ready!(peeked.poll_beginning(*this.limit, cx));
         }
         let (mut head, peeked) = this.peeked.take().expect("it is being looked at");
         head.extensions.insert(ErrorBody::new(peeked.first_bytes(*this.limit)));
@@ -135,6 +131,30 @@ pub struct Peeked<RB: Body> {
 impl<RB: Body + Unpin> Unpin for Peeked<RB> {}
 
 impl<RB: Body> Peeked<RB> {
+    pub(crate) const fn new(rest: RB) -> Self {
+        Self { beginning: VecDeque::new(), rest, read: 0, is_over: false }
+    }
+
+    /// Reads up to `limit` bytes, or to the end.
+    pub(crate) fn poll_beginning(&mut self, limit: usize, cx: &mut Context<'_>) -> Poll<()>
+    where
+        RB: Unpin,
+    {
+        // Frames of nothing count as well: they would never end.
+        while self.read < limit && !self.is_over {
+            let frame = ready!(Pin::new(&mut self.rest).poll_frame(cx));
+            self.read(frame);
+        }
+        Poll::Ready(())
+    }
+
+    /// The failure in which what was read ended.
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn failure(&mut self) -> Option<RB::Error> {
+        let is_error = self.beginning.back()?.is_err();
+        if is_error { self.beginning.pop_back()?.err() } else { None }
+    }
+
     fn read(&mut self, frame: Option<Result<Frame<RB::Data>, RB::Error>>) {
         match frame {
             None => self.is_over = true,
@@ -156,7 +176,7 @@ impl<RB: Body> Peeked<RB> {
         self.beginning.iter().flatten().filter_map(Frame::data_ref)
     }
 
-    fn first_bytes(&self, limit: usize) -> Bytes {
+    pub(crate) fn first_bytes(&self, limit: usize) -> Bytes {
         let mut data = self.data();
         let (first, second) = (data.next().cloned().unwrap_or_default(), data.next());
         let mut bytes = if second.is_none() {

@@ -21,28 +21,43 @@
 //! made into one for the service by `http::Request::try_from`, the answer into a `reqwest::Response` by `from`: its URL is
 //! that at which the redirects ended.
 
+use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker, ready};
 
 use ::reqwest::{Body, Client, Error, ResponseBuilderExt};
 use bytes::Bytes;
+use http::header::CONTENT_ENCODING;
+use http::response::Parts;
 use http::{Request, Response};
 use http_body::Body as _;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
+use crate::collect::ErrorBody;
+use crate::peek::Peeked;
 use crate::replay::{Captured, Kept, Replay};
 
 /// reqwest's client as a `Service<http::Request<reqwest::Body>>`, whose errors are reqwest's own.
 #[derive(Clone, Debug)]
-pub struct ReqwestService(Client);
+pub struct ReqwestService {
+    client: Client,
+    read_ahead: usize,
+}
 
 impl ReqwestService {
-    /// Over this client, whose own retries should be off: `.retry(reqwest::retry::never())`.
+    /// Over this client, whose own retries should be off: `.retry(reqwest::retry::never())`. Bodies stream.
     #[must_use]
     pub const fn new(client: Client) -> Self {
-        Self(client)
+        Self { client, read_ahead: 0 }
+    }
+
+    /// Reads up to so many bytes of each body as part of the attempt: one that is cut off within them is an error of the
+    /// attempt, and profiles see what an error says. What is longer streams on behind them.
+    #[must_use]
+    pub fn read_ahead(self, bytes: usize) -> Self {
+        Self { read_ahead: bytes, ..self }
     }
 }
 
@@ -58,30 +73,39 @@ impl Service<Request<Body>> for ReqwestService {
     type Future = Sending;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        Service::<::reqwest::Request>::poll_ready(&mut self.0, cx)
+        Service::<::reqwest::Request>::poll_ready(&mut self.client, cx)
     }
 
     fn call(&mut self, request: Request<Body>) -> Sending {
-        match request.try_into() {
-            Ok(request) => Sending::Sent { pending: self.0.call(request) },
-            Err(error) => Sending::Invalid { error: Some(error) },
-        }
+        let stage = match request.try_into() {
+            Ok(request) => Stage::Sent { pending: self.client.call(request) },
+            Err(error) => Stage::Invalid { error: Some(error) },
+        };
+        Sending { stage, read_ahead: self.read_ahead }
     }
 }
 
 pin_project! {
-    /// A request on its way.
+    /// A request on its way, and its answer while the beginning of its body is read.
+    pub struct Sending {
+        #[pin]
+        stage: Stage,
+        read_ahead: usize,
+    }
+}
+
+pin_project! {
     #[project = Now]
-    #[allow(clippy::exhaustive_enums, missing_docs, reason = "nobody makes one")]
-    pub enum Sending {
+    enum Stage {
         Sent { #[pin] pending: <Client as Service<::reqwest::Request>>::Future },
+        Read { head: Option<Parts>, body: Option<Peeked<Body>> },
         /// It is no request that reqwest can send: its address is not absolute.
         Invalid { error: Option<Error> },
     }
 }
 
-impl core::fmt::Debug for Sending {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+impl fmt::Debug for Sending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sending").finish_non_exhaustive()
     }
 }
@@ -90,20 +114,48 @@ impl Future for Sending {
     type Output = Result<Response<Body>, Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let response = match self.project() {
-            Now::Sent { pending } => ready!(pending.poll(cx))?,
-            Now::Invalid { error } => {
-                return Poll::Ready(Err(error.take().expect("polled after its end")));
+        let mut this = self.project();
+        loop {
+            match this.stage.as_mut().project() {
+                Now::Invalid { error } => {
+                    return Poll::Ready(Err(error.take().expect("polled after its end")));
+                }
+                Now::Sent { pending } => {
+                    let response = with_url(ready!(pending.poll(cx))?);
+                    if *this.read_ahead == 0 {
+                        return Poll::Ready(Ok(response));
+                    }
+                    let (head, body) = response.into_parts();
+                    this.stage.set(Stage::Read { head: Some(head), body: Some(Peeked::new(body)) });
+                }
+                Now::Read { head, body: peeked } => {
+                    let body = peeked.as_mut().expect("polled after its end");
+                    ready!(body.poll_beginning(*this.read_ahead, cx));
+                    if let Some(error) = body.failure() {
+                        return Poll::Ready(Err(error));
+                    }
+                    let (head, body) = head.take().zip(peeked.take()).expect("it was just there");
+                    let beginning = body.first_bytes(*this.read_ahead);
+                    let mut response = Response::from_parts(head, Body::wrap(body));
+                    let is_plain = !response.headers().contains_key(CONTENT_ENCODING);
+                    if is_plain && response.status().as_u16() >= 400 {
+                        response.extensions_mut().insert(ErrorBody::new(beginning));
+                    }
+                    return Poll::Ready(Ok(response));
+                }
             }
-        };
-        // The conversion drops the URL, and only a builder can put it back.
-        let url = Response::builder().url(response.url().clone()).body(());
-        let mut response = Response::from(response);
-        if let Ok(url) = url {
-            response.extensions_mut().extend(url.into_parts().0.extensions);
         }
-        Poll::Ready(Ok(response))
     }
+}
+
+/// The conversion drops the URL, and only a builder can put it back.
+fn with_url(response: ::reqwest::Response) -> Response<Body> {
+    let url = Response::builder().url(response.url().clone()).body(());
+    let mut response = Response::from(response);
+    if let Ok(url) = url {
+        response.extensions_mut().extend(url.into_parts().0.extensions);
+    }
+    response
 }
 
 /// Sends reqwest's bodies again: bytes as they are and without a copy, a stream as [`Captured`] does.

@@ -369,6 +369,9 @@ impl fmt::Display for Attempts {
                 Delivery::Refused => f.write_str("refused")?,
                 Delivery::Unknown if attempt.timed_out => f.write_str("timed out")?,
                 Delivery::Unknown => f.write_str("no answer")?,
+                Delivery::Answered(status @ ..400) if attempt.class.is_some() => {
+                    write!(f, "{status} that failed")?;
+                }
                 Delivery::Answered(status) => write!(f, "{status}")?,
             }
             if !attempt.waited.is_zero() {

@@ -105,11 +105,7 @@ impl Reply {
         match self {
             Self::Answer(response) => Ok(response),
             Self::Hang => std::future::pending().await,
-            #[cfg(feature = "http2")]
-            Self::Refuse => Err(io::Error::other(h2::Error::from(h2::Reason::REFUSED_STREAM))),
-            #[cfg(not(feature = "http2"))]
-            Self::Refuse => Err(io::ErrorKind::ConnectionReset.into()),
-            Self::Reset => Err(io::ErrorKind::ConnectionReset.into()),
+            Self::Refuse | Self::Reset => Err(io::ErrorKind::ConnectionReset.into()),
         }
     }
 }

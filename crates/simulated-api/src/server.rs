@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Request, Version};
+use http::Request;
+#[cfg(feature = "http2")]
+use http::Version;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 #[cfg(feature = "http2")]
@@ -82,9 +84,11 @@ async fn serve_connection(api: SimulatedApi, stream: TcpStream) {
         async move {
             let body = crate::api::read(body).await.map_err(io::Error::other)?;
             let reply = api.reply(&request, &body, &reset);
-            if let (Reply::Refuse, Version::HTTP_10 | Version::HTTP_11) =
-                (&reply, request.version())
-            {
+            if matches!(reply, Reply::Refuse) {
+                #[cfg(feature = "http2")]
+                if request.version() == Version::HTTP_2 {
+                    return Err(io::Error::other(Refused(h2::Reason::REFUSED_STREAM.into())));
+                }
                 reset.store(true, Ordering::Relaxed);
             }
             reply.sent().await
@@ -99,6 +103,25 @@ async fn serve_connection(api: SimulatedApi, stream: TcpStream) {
     let end = http.serve_connection(connection, service);
     // A connection that a fault ends is meant to end.
     let _ = end.await;
+}
+
+/// Leads hyper to the reason with which it is to reset the stream: an `io::Error` shows its own source only.
+#[cfg(feature = "http2")]
+#[derive(Debug)]
+struct Refused(h2::Error);
+
+#[cfg(feature = "http2")]
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("refused")
+    }
+}
+
+#[cfg(feature = "http2")]
+impl std::error::Error for Refused {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
 }
 
 /// A stream that can end with a reset (RST) instead of a close (FIN).

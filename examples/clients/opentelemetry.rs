@@ -1,0 +1,57 @@
+//! Under OpenTelemetry's exporters, which have a client trait of their own.
+//!
+//! Run: `cargo run -p client-examples --example opentelemetry`
+
+use std::fmt::Debug;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use opentelemetry_http::{HttpClient, HttpError};
+use retry_layer::policy::{Attempts, profile, safety::Vouched};
+use retry_layer::{BoxError, Collected, Credential, Key, Stack};
+use simulated_api::{Api, Fault, SimulatedApi};
+use tower::{Service, ServiceExt};
+
+/// Any stack of ours, whose answers are whole.
+#[derive(Clone, Debug)]
+pub struct Exports<S>(pub S);
+
+#[async_trait::async_trait]
+impl<S> HttpClient for Exports<S>
+where
+    S: Service<
+            Request<Full<Bytes>>,
+            Response = Response<Collected>,
+            Error = BoxError,
+            Future: Send,
+        >,
+    S: Clone + Debug + Send + Sync,
+{
+    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let mut request = request.map(Full::new);
+        request.extensions_mut().insert(Vouched::new()); // A batch that comes twice counts once.
+        let answer = self.0.clone().oneshot(request).await?;
+        Ok(answer.map(|body| body.bytes().clone()))
+    }
+}
+
+/// For exporters without a retry of their own.
+pub fn exports(credential: Credential) -> impl HttpClient {
+    let stack = Stack::new(profile::DEFAULT).credential(credential);
+    Exports(stack.around(Client::builder(TokioExecutor::new()).build_http()))
+}
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let faults = [(1, Fault::status(503)), (2, Fault::ResetBeforeHead)];
+    let api = SimulatedApi::builder(Api::JumpCloudSearch).rows(3).script(faults).build();
+    let server = api.serve().await?;
+
+    let request = Request::post(server.url()).body(r#"{"limit": 2}"#.into())?;
+    let answer = exports(Credential::api_key(Key::fixed("key"))?).send_bytes(request).await?;
+    println!("{}: {} bytes", Attempts::of(&answer), answer.body().len());
+    Ok(())
+}

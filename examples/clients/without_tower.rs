@@ -1,0 +1,77 @@
+//! No tower at all: the same decisions around an async closure, and around a blocking client.
+//!
+//! Run: `cargo run -p client-examples --example without_tower`
+
+use std::thread::sleep;
+use std::time::{Instant, SystemTime};
+
+use http::{Request, Response};
+use retry_layer::BoxError;
+use retry_layer::policy::profile::{self, Answer};
+use retry_layer::policy::{Decision, Delivery, Outcome, Run, Safety};
+use retry_layer::retry;
+use retry_layer::timer::TokioTimer;
+use simulated_api::{Api, Fault, SimulatedApi};
+use ureq::{Agent, Error};
+
+/// Around an async closure: `retry` waits, and `Run` decides.
+pub async fn with_closure(
+    client: &reqwest::Client,
+    url: &str,
+    run: &mut Run,
+) -> Result<Response<reqwest::Body>, reqwest::Error> {
+    retry(run, &TokioTimer::new(), async || {
+        client.get(url).header("x-api-key", "key").send().await.map(Response::from)
+    })
+    .await
+}
+
+/// Around a blocking client: `Run` decides, and the loop is ours.
+pub fn blocking(
+    agent: &Agent,
+    request: &Request<()>,
+    run: &mut Run,
+) -> Result<Response<ureq::Body>, Error> {
+    let began = Instant::now();
+    loop {
+        let ending = agent.run(request.clone());
+        let outcome = match &ending {
+            Ok(answer) => {
+                let seen = Answer::new(answer.status().as_u16());
+                run.policy().profile().outcome(&seen.headers(answer.headers(), SystemTime::now()))
+            }
+            Err(Error::Timeout(_)) => Outcome::timed_out(),
+            Err(Error::ConnectionFailed | Error::HostNotFound) => Outcome::new(Delivery::NotSent),
+            Err(_) => Outcome::new(Delivery::Unknown),
+        };
+        match run.after(&outcome, began.elapsed(), fastrand::u32(..)) {
+            Decision::Retry { after, .. } => sleep(after),
+            _ => return ending, // `run` says why.
+        }
+    }
+}
+
+/// A blocking client that leaves the meaning of answers, and redirects, to us.
+pub fn agent() -> Agent {
+    Agent::config_builder().http_status_as_error(false).max_redirects(0).build().into()
+}
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let policy = profile::DEFAULT.policy();
+    let faults = || [(1, Fault::status(503)), (2, Fault::ResetBeforeHead)];
+    let api = || SimulatedApi::builder(Api::JumpCloudV1).rows(3).script(faults()).build();
+
+    let server = api().serve().await?;
+    let mut run = Run::new(policy, Safety::Idempotent);
+    let answer = with_closure(&reqwest::Client::new(), &server.url(), &mut run).await?;
+    println!("async: {} after {}", answer.status(), run.attempts());
+
+    let server = api().serve().await?;
+    let request = Request::get(server.url()).header("x-api-key", "key").body(())?;
+    let mut run = Run::of(policy, &request);
+    let (answer, run) =
+        tokio::task::spawn_blocking(move || (blocking(&agent(), &request, &mut run), run)).await?;
+    println!("blocking: {} after {}", answer?.status(), run.attempts());
+    Ok(())
+}
