@@ -4,18 +4,15 @@
 
 use futures_util::{StreamExt, TryStreamExt};
 use http::Uri;
-use hyper_util::client::legacy::Client as HyperClient;
-use hyper_util::rt::TokioExecutor;
+use hyper_util::{client::legacy::Client as HyperClient, rt::TokioExecutor};
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
 use kube::api::ListParams;
 use kube::client::{Body, middleware::BaseUriLayer};
 use kube::{Api, Client, Error};
 use pagination::dialect::{Dialect, Method};
-use pagination::fetch::Fetched;
-use pagination::page::Next;
-use pagination::scan::Ask;
 use pagination::{Failure, Key as RowKey, Page, Pages, Query, Scan};
+use pagination::{fetch::Fetched, page::Next, scan::Ask};
 use retry_layer::observe::on_end;
 use retry_layer::policy::profile;
 use retry_layer::replay::TryClone;

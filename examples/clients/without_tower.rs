@@ -6,22 +6,20 @@ use std::thread::sleep;
 use std::time::{Instant, SystemTime};
 
 use http::{Request, Response};
-use retry_layer::BoxError;
+use retry_layer::{BoxError, retry, timer::TokioTimer};
 use retry_layer::policy::profile::{self, Answer};
 use retry_layer::policy::{Decision, Delivery, Outcome, Run, Safety};
-use retry_layer::retry;
-use retry_layer::timer::TokioTimer;
 use simulated_api::{Api, Fault, SimulatedApi};
 use ureq::{Agent, Error};
 
 /// Around an async closure: `retry` waits, and `Run` decides.
 pub async fn with_closure(
     client: &reqwest::Client,
-    url: &str,
+    request: &Request<&'static str>,
     run: &mut Run,
 ) -> Result<Response<reqwest::Body>, reqwest::Error> {
     retry(run, &TokioTimer::new(), async || {
-        client.get(url).header("x-api-key", "key").send().await.map(Response::from)
+        client.execute(request.clone().try_into()?).await.map(Response::from)
     })
     .await
 }
@@ -29,7 +27,7 @@ pub async fn with_closure(
 /// Around a blocking client: `Run` decides, and the loop is ours.
 pub fn blocking(
     agent: &Agent,
-    request: &Request<()>,
+    request: &Request<&str>,
     run: &mut Run,
 ) -> Result<Response<ureq::Body>, Error> {
     let began = Instant::now();
@@ -60,16 +58,19 @@ pub fn agent() -> Agent {
 async fn main() -> Result<(), BoxError> {
     let policy = profile::DEFAULT.policy();
     let faults = || [(1, Fault::status(503)), (2, Fault::ResetBeforeHead)];
-    let api = || SimulatedApi::builder(Api::JumpCloudV1).rows(3).script(faults()).build();
+    let api = || SimulatedApi::builder(Api::JumpCloudSearch).rows(3).script(faults()).build();
+    let search = |url| Request::post(url).header("x-api-key", "key").body(r#"{"limit": 2}"#);
 
     let server = api().serve().await?;
-    let mut run = Run::new(policy, Safety::Idempotent);
-    let answer = with_closure(&reqwest::Client::new(), &server.url(), &mut run).await?;
+    let request = search(server.url())?;
+    let mut run = Run::new(policy, Safety::Vouched); // A POST that changes nothing.
+    let client = reqwest::Client::builder().retry(reqwest::retry::never()).build()?;
+    let answer = with_closure(&client, &request, &mut run).await?;
     println!("async: {} after {}", answer.status(), run.attempts());
 
     let server = api().serve().await?;
-    let request = Request::get(server.url()).header("x-api-key", "key").body(())?;
-    let mut run = Run::of(policy, &request);
+    let request = search(server.url())?;
+    let mut run = Run::new(policy, Safety::Vouched);
     let (answer, run) =
         tokio::task::spawn_blocking(move || (blocking(&agent(), &request, &mut run), run)).await?;
     println!("blocking: {} after {}", answer?.status(), run.attempts());
