@@ -6,9 +6,9 @@ use std::thread::sleep;
 use std::time::{Instant, SystemTime};
 
 use http::{Request, Response};
-use retry_layer::{BoxError, retry, timer::TokioTimer};
 use retry_layer::policy::profile::{self, Answer};
 use retry_layer::policy::{Decision, Delivery, Outcome, Run, Safety};
+use retry_layer::{BoxError, retry, timer::TokioTimer};
 use simulated_api::{Api, Fault, SimulatedApi};
 use ureq::{Agent, Error};
 

@@ -24,7 +24,8 @@ async fn a_body_of_bytes_or_a_stream_comes_again_over_both_versions() {
             let request = Request::post(server.url()).extension(Vouched::new()).body(body).unwrap();
             let response = client(is_http2, api_key()).oneshot(request).await.unwrap();
             assert_eq!((response.status().as_u16(), response.version()), (200, version));
-            let attempts: Vec<_> = Attempts::of(&response).iter().map(|one| one.delivery()).collect();
+            let attempts: Vec<_> =
+                Attempts::of(&response).iter().map(|one| one.delivery()).collect();
             let expected = [Delivery::Answered(503), Delivery::Unknown, Delivery::Answered(200)];
             assert_eq!(attempts, expected);
             let post = |status| ("POST".to_owned(), status, BODY.into());
@@ -110,7 +111,11 @@ async fn a_pooled_connection_that_died_costs_nothing_where_nothing_was_sent() {
             first.into_body().collect().await.unwrap();
             let second = send(method).await;
             assert_eq!(second.is_ok(), answered, "{ends:?} {method} {second:?}");
-            assert_eq!(requests.load(std::sync::atomic::Ordering::SeqCst), seen, "{ends:?} {method}");
+            assert_eq!(
+                requests.load(std::sync::atomic::Ordering::SeqCst),
+                seen,
+                "{ends:?} {method}"
+            );
         }
     }
 }

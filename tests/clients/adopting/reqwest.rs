@@ -1,1 +1,222 @@
+#[path = "../../../examples/clients/reqwest.rs"]
+#[allow(dead_code, reason = "its main")]
+mod example;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::Request as Incoming;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Redirect};
+use axum::routing::{any, get, post};
+use client_tests::Raw;
+use example::client;
+use futures_util::stream;
+use http_body::Frame;
+use http_body_util::StreamBody;
+use reqwest::{Body, Method, Request};
+use retry_layer::policy::{Attempts, Policy, backoff::Backoff, profile, safety::Vouched};
+use retry_layer::reqwest::{ReqwestBodies, ReqwestService};
+use retry_layer::{BoxError, Record, RetryLayer};
+use simulated_api::{Api, Fault};
+use tokio::net::TcpListener;
+use tower::{Layer, Service, ServiceExt};
+
+use crate::{api_key, asked, serve};
+
+const BODY: &str = r#"{"limit": 2}"#;
+
+async fn start(app: Router) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async { axum::serve(listener, app).await });
+    url
+}
+
+fn request(method: Method, url: &str, body: impl Into<Body>) -> http::Request<Body> {
+    let mut request = Request::new(method, url.parse().unwrap());
+    *request.body_mut() = Some(body.into());
+    request.try_into().unwrap()
+}
+
+fn streamed(pieces: &'static [&'static str]) -> Body {
+    let frames =
+        pieces.iter().map(|it| Ok::<_, BoxError>(Frame::data(Bytes::from_static(it.as_bytes()))));
+    Body::wrap(StreamBody::new(stream::iter(frames)))
+}
+
+/// Fails so often, then goes on.
+fn fails(times: usize) -> impl Fn() -> bool + Clone {
+    let asked = Arc::new(AtomicUsize::new(0));
+    move || asked.fetch_add(1, SeqCst) < times
+}
+
+#[tokio::test]
+async fn a_body_of_bytes_or_a_stream_comes_again_as_it_came() {
+    for body in [Body::from(BODY), streamed(&[r#"{"li"#, r#"mit": 2}"#])] {
+        let faults = [(1, Fault::status(503)), (2, Fault::ResetBeforeHead)];
+        let (api, server) = serve(Api::JumpCloudSearch, faults).await;
+        let mut request = request(Method::POST, &server.url(), body);
+        request.extensions_mut().insert(Vouched::new());
+        let response = client(api_key()).unwrap().1.oneshot(request).await.unwrap();
+        assert_eq!(Attempts::of(&response).count(), 3);
+        let post = |status| ("POST".to_owned(), status, BODY.into());
+        assert_eq!(asked(&api), [post(Some(503)), post(None), post(Some(200))]);
+        let page: serde_json::Value = reqwest::Response::from(response).json().await.unwrap();
+        assert_eq!(page["results"].as_array().unwrap().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn an_error_is_reqwests_own() {
+    let (api, server) = serve(Api::JumpCloudSearch, [(1, Fault::ResetBeforeHead)]).await;
+    let post = request(Method::POST, &server.url(), BODY);
+    let error: reqwest::Error = client(api_key()).unwrap().1.oneshot(post).await.unwrap_err();
+    assert!(error.is_request(), "{error:?}");
+    assert_eq!((error.url().unwrap().as_str(), api.log().len()), (server.url().as_str(), 1));
+}
+
+#[tokio::test]
+async fn an_address_that_is_not_absolute_is_told_at_once() {
+    let (_, mut service) = client(api_key()).unwrap();
+    let record = Record::new();
+    let mut request = http::Request::get("/users").body(Body::default()).unwrap();
+    request.extensions_mut().insert(record.clone());
+    let error = service.ready().await.unwrap().call(request).await.unwrap_err();
+    assert!(error.is_builder());
+    assert_eq!(record.attempts().unwrap().to_string(), "1 attempt: not sent; a permanent error");
+}
+
+#[tokio::test]
+async fn redirects_are_followed_with_the_body_and_the_last_address_is_told() {
+    let is_bad = fails(1);
+    let there = async move |body: String| {
+        let status = if is_bad() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+        (status, body)
+    };
+    let app = Router::new()
+        .route("/here", any(async || Redirect::temporary("/there")))
+        .route("/there", any(there));
+    let url = start(app).await;
+    let put = request(Method::PUT, &format!("{url}/here"), "body");
+    let response = client(api_key()).unwrap().1.oneshot(put).await.unwrap();
+    assert_eq!(Attempts::of(&response).count(), 2);
+    let response = reqwest::Response::from(response);
+    assert_eq!(response.url().as_str(), format!("{url}/there"));
+    assert_eq!(response.text().await.unwrap(), "body");
+}
+
+#[tokio::test]
+async fn a_post_that_was_processed_and_redirected_to_nowhere_is_not_sent_again() {
+    let nowhere = Raw::nobody().await;
+    let posted = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&posted);
+    let app = Router::new().route(
+        "/orders",
+        post(async move || {
+            count.fetch_add(1, SeqCst);
+            Redirect::to(&nowhere)
+        }),
+    );
+    let request = request(Method::POST, &format!("{}/orders", start(app).await), "one");
+    assert!(client(api_key()).unwrap().1.oneshot(request).await.unwrap_err().is_connect());
+    assert_eq!(posted.load(SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_cookie_of_a_failed_attempt_goes_with_the_next() {
+    let is_bad = fails(1);
+    let app = Router::new().fallback(async move |headers: HeaderMap| {
+        if is_bad() {
+            return (StatusCode::SERVICE_UNAVAILABLE, [("set-cookie", "node=7")], "")
+                .into_response();
+        }
+        format!("{:?}", headers["cookie"]).into_response()
+    });
+    let get = request(Method::GET, &start(app).await, "");
+    let response = client(api_key()).unwrap().1.oneshot(get).await.unwrap();
+    assert_eq!(reqwest::Response::from(response).text().await.unwrap(), "\"node=7\"");
+}
+
+#[tokio::test]
+async fn a_compressed_answer_is_read() {
+    let is_bad = fails(1);
+    let text = async move || {
+        if is_bad() {
+            (StatusCode::BAD_GATEWAY, "bad ".repeat(100))
+        } else {
+            (StatusCode::OK, "good ".repeat(100))
+        }
+    };
+    let app = Router::new().fallback(text).layer(tower_http::compression::CompressionLayer::new());
+    let get = request(Method::GET, &start(app).await, "");
+    let response = client(api_key()).unwrap().1.oneshot(get).await.unwrap();
+    assert_eq!(Attempts::of(&response).count(), 2);
+    assert_eq!(reqwest::Response::from(response).text().await.unwrap(), "good ".repeat(100));
+}
+
+#[tokio::test]
+async fn a_timeout_of_reqwest_is_a_timeout() {
+    let app = Router::new().fallback(async || std::future::pending::<()>().await);
+    let record = Record::new();
+    let mut put = request(Method::PUT, &start(app).await, "");
+    put.extensions_mut().insert(record.clone());
+    let client = reqwest::Client::builder().timeout(Duration::from_millis(50)).build().unwrap();
+    let soon = Backoff::constant(Duration::from_millis(1));
+    let layer = RetryLayer::new(Policy::builder().backoff(soon).build().unwrap());
+    let service = layer.replay(ReqwestBodies::new(0)).layer(ReqwestService::new(client));
+    assert!(service.oneshot(put).await.unwrap_err().is_timeout());
+    assert!(record.attempts().unwrap().iter().all(|attempt| attempt.timed_out()));
+    assert_eq!(record.attempts().unwrap().count(), 3);
+}
+
+fn reading_ahead(
+    bytes: usize,
+) -> impl Service<http::Request<Body>, Response = http::Response<Body>, Error = reqwest::Error> {
+    let soon = Backoff::constant(Duration::from_millis(1));
+    let policy = Policy::of(profile::GITHUB).backoff(soon).throttled(soon).build().unwrap();
+    let client = reqwest::Client::builder().gzip(true).build().unwrap();
+    let layer = RetryLayer::new(policy).credential(api_key()).replay(ReqwestBodies::new(0));
+    layer.layer(ReqwestService::from(client).read_ahead(bytes))
+}
+
+#[tokio::test]
+async fn a_body_that_is_cut_off_within_what_is_read_ahead_is_asked_for_again() {
+    for (read_ahead, requests) in [(100_000, 2), (0, 1)] {
+        let (api, server) = serve(Api::JumpCloudV1, [(1, Fault::CutBody)]).await;
+        let get = request(Method::GET, &server.url(), "");
+        let response = reading_ahead(read_ahead).oneshot(get).await.unwrap();
+        let body = reqwest::Response::from(response).bytes().await;
+        assert_eq!((body.is_ok(), api.log().len()), (requests == 2, requests));
+    }
+}
+
+#[tokio::test]
+async fn what_is_longer_than_what_is_read_ahead_arrives_whole() {
+    let long = "x".repeat(300_000);
+    let app = Router::new().fallback(get(async move || long));
+    let get = request(Method::GET, &start(app).await, "");
+    let response = reqwest::Response::from(reading_ahead(1000).oneshot(get).await.unwrap());
+    assert_eq!(response.content_length(), Some(300_000));
+    assert_eq!(response.text().await.unwrap(), "x".repeat(300_000));
+}
+
+#[tokio::test]
+async fn what_an_error_says_is_read_by_the_profile() {
+    for (read_ahead, attempts) in [(1000, 2), (0, 1)] {
+        let is_bad = fails(1);
+        let app = Router::new().fallback(async move |_: Incoming| {
+            if is_bad() {
+                (StatusCode::FORBIDDEN, "a secondary rate limit")
+            } else {
+                (StatusCode::OK, "")
+            }
+        });
+        let get = request(Method::GET, &start(app).await, "");
+        let response = reading_ahead(read_ahead).oneshot(get).await.unwrap();
+        assert_eq!(Attempts::of(&response).count(), attempts);
+    }
+}
