@@ -32,13 +32,13 @@ where
 {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let mut request = request.map(Full::new);
-        request.extensions_mut().insert(Vouched::new()); // A batch that comes twice counts once.
+        request.extensions_mut().insert(Vouched::new()); // OTLP prefers twice to never.
         let answer = self.0.clone().oneshot(request).await?;
         Ok(answer.map(|body| body.bytes().clone()))
     }
 }
 
-/// For exporters without a retry of their own.
+/// For an exporter whose own retries are turned off: `.with_retry_policy(RetryPolicy::disabled())`.
 pub fn exports(credential: Credential) -> impl HttpClient {
     let stack = Stack::new(profile::DEFAULT).credential(credential);
     Exports(stack.around(Client::builder(TokioExecutor::new()).build_http()))
