@@ -423,6 +423,14 @@ fn the_crates_need_no_more_crates_than_they_may() {
         crates.dedup();
         (crates.len() - 1, crates.contains(&"tracing"))
     };
-    let (crates, has_tracing) = count("pagination", "");
-    assert!(crates <= 18 && !has_tracing, "{crates}");
+    for (package, features, most) in [
+        ("retry-policy", "", 4),
+        ("retry-policy", "http", 4),
+        ("retry-layer", "", 15),
+        ("pagination", "", 18),
+    ] {
+        let (crates, has_tracing) = count(package, features);
+        assert!(crates <= most && !has_tracing, "{package} {features}: {crates}");
+    }
+    assert!(count("retry-layer", "tracing").1 && count("pagination", "tracing").1);
 }

@@ -3,12 +3,21 @@
 mod example;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 use example::{all, client};
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::PostParams;
+use kube::api::{ListParams, PostParams};
+use kube::client::{Body, ClientBuilder};
 use kube::{Api, Error};
+use retry_layer::RetryLayer;
+use retry_layer::observe::on_end;
+use retry_layer::policy::profile;
+use retry_layer::replay::TryClone;
 use simulated_api::{Api as Simulated, Fault, SimulatedApi};
+
+use tower::buffer::BufferLayer;
 
 use crate::{asked, bearer, origin, serve};
 
@@ -70,5 +79,26 @@ async fn a_body_that_was_refused_comes_again_and_one_of_unknown_fate_does_not() 
         let body = serde_json::to_vec(&map).unwrap();
         let post = |status: &Option<u16>| ("POST".to_owned(), *status, body.clone().into());
         assert_eq!(asked(&api), statuses.iter().map(post).collect::<Vec<_>>());
+    }
+}
+
+/// kube's own stack, as `docs/adopting.md` says: a buffer makes it `Clone`, and its retries have to be turned off.
+#[tokio::test]
+async fn over_kubes_own_stack_a_buffer_makes_the_layer_fit_and_one_of_two_retries() {
+    for (default_retry, seen) in [(true, 1), (false, 2)] {
+        let (api, server) = serve(Simulated::Kubernetes, [(1, Fault::status(503))]).await;
+        let mut config = kube::Config::new(origin(&server));
+        config.default_retry = default_retry;
+        let attempts = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&attempts);
+        let retry = RetryLayer::new(profile::DEFAULT.policy())
+            .credential(bearer())
+            .replay(TryClone::new(Body::try_clone))
+            .observe(on_end(move |_, attempts| count.store(attempts.count(), SeqCst)));
+        let builder = ClientBuilder::try_from(config).unwrap();
+        let client = builder.with_layer(&BufferLayer::new(64)).with_layer(&retry).build();
+        let maps: Api<ConfigMap> = Api::namespaced(client, "demo");
+        assert_eq!(maps.list(&ListParams::default()).await.unwrap().items.len(), 5);
+        assert_eq!((api.log().len(), attempts.load(SeqCst)), (2, seen), "{default_retry}");
     }
 }

@@ -18,6 +18,7 @@ use futures_util::stream;
 use http_body::Frame;
 use http_body_util::StreamBody;
 use reqwest::{Body, Method, Request};
+use retry_layer::delivery::of_reqwest_without_redirects;
 use retry_layer::policy::{Attempts, Policy, backoff::Backoff, profile, safety::Vouched};
 use retry_layer::reqwest::{ReqwestBodies, ReqwestService};
 use retry_layer::{BoxError, Record, RetryLayer};
@@ -218,5 +219,25 @@ async fn what_an_error_says_is_read_by_the_profile() {
         let get = request(Method::GET, &start(app).await, "");
         let response = reading_ahead(read_ahead).oneshot(get).await.unwrap();
         assert_eq!(Attempts::of(&response).count(), attempts);
+    }
+}
+
+/// As `docs/adopting.md` says: reqwest sends a refused stream again by itself, and one line ends that.
+#[tokio::test]
+async fn one_who_retries_is_enough() {
+    for (retries, seen) in [(None, 1), (Some(reqwest::retry::never()), 2)] {
+        let (api, server) = serve(Api::JumpCloudSearch, [(1, Fault::Refused)]).await;
+        let builder = reqwest::Client::builder().http2_prior_knowledge();
+        let builder = match retries {
+            Some(retries) => builder.retry(retries),
+            None => builder,
+        };
+        let layer = RetryLayer::new(profile::DEFAULT.policy()).credential(api_key());
+        let layer = layer.replay(ReqwestBodies::new(0));
+        let layer = layer.delivery(of_reqwest_without_redirects);
+        let service = layer.layer(ReqwestService::new(builder.build().unwrap()));
+        let post = request(Method::POST, &server.url(), BODY);
+        let response = service.oneshot(post).await.unwrap();
+        assert_eq!((api.log().len(), Attempts::of(&response).count()), (2, seen));
     }
 }
