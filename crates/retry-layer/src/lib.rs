@@ -49,6 +49,7 @@
 //! | feature | what it adds |
 //! | --- | --- |
 //! | `tokio` (default) | [`timer::TokioTimer`], and what needs no other timer to be named |
+//! | `reqwest` | its client as a service of `http` requests, in the module of that name |
 //! | `hyper`, `hyper-util`, `h2`, `reqwest` | what the errors of these clients say of a request's fate; without it they leave the fate unknown, and an unsafe request is not repeated |
 //! | `tower` | tower's `Elapsed` is a timeout |
 //! | `tracing` | a span for each request and each attempt, with OpenTelemetry's names |

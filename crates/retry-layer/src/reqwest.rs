@@ -98,7 +98,7 @@ pin_project! {
     #[project = Now]
     enum Stage {
         Sent { #[pin] pending: <Client as Service<::reqwest::Request>>::Future },
-        Read { head: Option<Parts>, body: Option<Peeked<Body>> },
+        Read { answer: Option<(Parts, Peeked<Body>)> },
         /// It is no request that reqwest can send: its address is not absolute.
         Invalid { error: Option<Error> },
     }
@@ -126,22 +126,20 @@ impl Future for Sending {
                         return Poll::Ready(Ok(response));
                     }
                     let (head, body) = response.into_parts();
-                    this.stage.set(Stage::Read { head: Some(head), body: Some(Peeked::new(body)) });
+                    this.stage.set(Stage::Read { answer: Some((head, Peeked::new(body))) });
                 }
-                Now::Read { head, body: peeked } => {
-                    let body = peeked.as_mut().expect("polled after its end");
+                Now::Read { answer } => {
+                    let (_, body) = answer.as_mut().expect("polled after its end");
                     ready!(body.poll_beginning(*this.read_ahead, cx));
                     if let Some(error) = body.failure() {
                         return Poll::Ready(Err(error));
                     }
-                    let (head, body) = head.take().zip(peeked.take()).expect("it was just there");
-                    let beginning = body.first_bytes(*this.read_ahead);
-                    let mut response = Response::from_parts(head, Body::wrap(body));
-                    let is_plain = !response.headers().contains_key(CONTENT_ENCODING);
-                    if is_plain && response.status().as_u16() >= 400 {
-                        response.extensions_mut().insert(ErrorBody::new(beginning));
+                    let (mut head, body) = answer.take().expect("it was just there");
+                    if head.status.as_u16() >= 400 && !head.headers.contains_key(CONTENT_ENCODING) {
+                        let beginning = body.first_bytes(*this.read_ahead);
+                        head.extensions.insert(ErrorBody::new(beginning));
                     }
-                    return Poll::Ready(Ok(response));
+                    return Poll::Ready(Ok(Response::from_parts(head, Body::wrap(body))));
                 }
             }
         }

@@ -2,13 +2,13 @@
 #[allow(dead_code, reason = "its main")]
 mod example;
 
-use client_tests::{Raw, read_head, reset, write};
+use client_tests::{Raw, goaway, ok, read_first_request, read_head, reset, write};
 use example::{client, streamed, whole};
 use http::{Request, Version};
 use http_body_util::BodyExt;
 use retry_layer::policy::{Attempts, Delivery, safety::Vouched};
 use simulated_api::{Api, Fault};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower::ServiceExt;
 
 use crate::{api_key, asked, serve};
@@ -116,6 +116,29 @@ async fn a_pooled_connection_that_died_costs_nothing_where_nothing_was_sent() {
                 seen,
                 "{ends:?} {method}"
             );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_pooled_connection_of_http2_that_was_closed_costs_nothing() {
+    for method in ["GET", "POST"] {
+        for _ in 0..20 {
+            let server = Raw::serve(async move |_, mut stream| {
+                if read_first_request(&mut stream).await.is_some() {
+                    // One answer, and the connection is gone.
+                    let _ = stream.write_all(&[ok(1), goaway(1, 0)].concat()).await;
+                }
+            })
+            .await;
+            let client = client(true, api_key());
+            for connections in [1, 2] {
+                let request = Request::builder().method(method).uri(server.url());
+                let request = request.body(whole("body")).unwrap();
+                let response = client.clone().oneshot(request).await.unwrap();
+                assert_eq!(response.status(), 200, "{method}");
+                assert_eq!(server.connections(), connections, "{method}");
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 #[allow(dead_code, reason = "its main")]
 mod example;
 
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use tower::{ServiceBuilder, ServiceExt};
 use tower_http::compression::CompressionLayer;
 use tower_http::decompression::DecompressionLayer;
 use tower_http::timeout::TimeoutLayer;
+use tower_http::trace::TraceLayer;
 
 use crate::bearer;
 
@@ -140,4 +142,27 @@ async fn a_timeout_inside_ends_an_attempt_and_outside_the_whole_request() {
         assert_eq!((response.status().as_u16(), *asked.lock().unwrap()), (status, asked_for));
     }
     assert_eq!(seen.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_trace_outside_is_of_requests_and_inside_of_attempts() {
+    let (_, url) =
+        start(|number| if number < 3 { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK })
+            .await;
+    let spans = [Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0))];
+    let trace = |spans: &Arc<AtomicUsize>| {
+        let spans = Arc::clone(spans);
+        TraceLayer::new_for_http().make_span_with(move |_: &Request<_>| {
+            spans.fetch_add(1, SeqCst);
+            tracing::Span::none()
+        })
+    };
+    let policy = Policy::builder().backoff(soon()).build().unwrap();
+    let service = ServiceBuilder::new()
+        .layer(trace(&spans[0]))
+        .layer(RetryLayer::new(policy).credential(bearer()))
+        .layer(trace(&spans[1]))
+        .service(Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>());
+    assert_eq!(service.oneshot(put(&url)).await.unwrap().status(), 200);
+    assert_eq!(spans.map(|spans| spans.load(SeqCst)), [1, 3]);
 }

@@ -28,6 +28,15 @@ fn prints_every_attempt_and_every_wait() {
 }
 
 #[test]
+fn a_success_that_a_vendor_means_as_a_failure_is_told_as_one() {
+    let mut attempts = Attempts::NONE;
+    attempts.push(Delivery::Answered(200), Some(Class::Server), Duration::ZERO);
+    attempts.push(Delivery::Answered(404), Some(Class::Content), Duration::ZERO);
+    attempts.push(Delivery::Answered(200), None, Duration::ZERO);
+    assert_eq!(attempts.to_string(), "3 attempts: 200 that failed, 404, 200");
+}
+
+#[test]
 fn a_late_success_can_look_like_a_failure() {
     let answered = Delivery::Answered;
     for (first, applied) in [
