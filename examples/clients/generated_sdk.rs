@@ -13,7 +13,7 @@ use pagination::scan::Ask;
 use pagination::{Failure, Key as RowKey, Order, Page, Pages, Query, Scan, StableSortLayer};
 use retry_layer::observe::on_end;
 use retry_layer::policy::profile;
-use retry_layer::reqwest::{ReqwestBodies, ReqwestService};
+use retry_layer::reqwest::{ReqwestBodies, ReqwestService, within_origin};
 use retry_layer::{BoxError, Credential, Key, RetryLayer};
 use simulated_api::{Api, Fault, SimulatedApi};
 use tower::ServiceBuilder;
@@ -21,7 +21,8 @@ use tower::util::BoxCloneSyncService;
 
 /// The SDK's client over our stack, and the layer that tells how many calls it has sorted.
 pub fn client(base: &str, credential: Credential) -> Result<(Client, StableSortLayer), BoxError> {
-    let http = reqwest::Client::builder().retry(reqwest::retry::never()).build()?;
+    let http = reqwest::Client::builder();
+    let http = http.retry(reqwest::retry::never()).redirect(within_origin()).build()?;
     let sort = StableSortLayer::new(JUMPCLOUD_V1)?;
     let retry = RetryLayer::new(profile::DEFAULT.policy())
         .credential(credential)

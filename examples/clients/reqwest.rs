@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use reqwest::{Body, Client, Error, retry};
 use retry_layer::policy::{Attempts, profile, safety::Vouched};
-use retry_layer::reqwest::{ReqwestBodies, ReqwestService};
+use retry_layer::reqwest::{ReqwestBodies, ReqwestService, within_origin};
 use retry_layer::{BoxError, Credential, Key, RetryLayer};
 use serde_json::json;
 use simulated_api::{Api, Fault, SimulatedApi};
@@ -24,6 +24,7 @@ pub fn client(
 > {
     let client = Client::builder()
         .retry(retry::never()) // One who retries is enough.
+        .redirect(within_origin()) // The credential goes no further.
         .timeout(Duration::from_secs(30)) // Of each attempt.
         .cookie_store(true)
         .gzip(true)

@@ -40,7 +40,10 @@ pub(crate) fn read<B, E>(
 ) -> Outcome {
     let response = match answer {
         Err(error) if deliver.is_timeout(error) => return Outcome::timed_out(),
-        Err(error) if deliver.is_final(error) => return never_sent(),
+        Err(error) if deliver.is_final(error) => {
+            let reading = Reading::new(Class::Content, Meaning::Permanent);
+            return Outcome::new(deliver.delivery(error)).reading(reading);
+        }
         Err(error) => return Outcome::new(deliver.delivery(error)),
         Ok(response) => response,
     };
@@ -53,12 +56,6 @@ pub(crate) fn read<B, E>(
         Some(body) => seen.body(body.bytes()),
         None => seen,
     })
-}
-
-/// What became of a request that nobody can send.
-const fn never_sent() -> Outcome {
-    let reading = Reading::new(Class::Content, Meaning::Permanent);
-    Outcome::new(Delivery::NotSent).reading(reading)
 }
 
 /// Sends until it succeeds or the policy says stop; `run` then says what happened and why.

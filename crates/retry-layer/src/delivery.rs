@@ -5,6 +5,7 @@
 //! | hyper-util's legacy client: the connection could not be made | `hyper-util` | not sent |
 //! | hyper: the request never left its queue | `hyper` | not sent |
 //! | reqwest: the request could not be built, from an address that is not absolute for example | `reqwest` | not sent, and final |
+//! | reqwest: its redirects come to no end | `reqwest` | unknown, and final |
 //! | reqwest: any other, as it may be the error of a redirect; `of_reqwest_without_redirects` reads more | `reqwest` | unknown |
 //! | h2: a remote `REFUSED_STREAM`; a remote `GOAWAY` that ends above this stream | `h2` | refused |
 //! | `io`: connection refused, no such address | | not sent |
@@ -93,7 +94,8 @@ pub trait Deliver<E: ?Sized> {
         false
     }
 
-    /// Whether the request itself cannot be sent, now or later.
+    /// Whether sending the request again would end the same way: it cannot be built, or leads from one redirect to the
+    /// next without an end.
     fn is_final(&self, error: &E) -> bool {
         let _ = error;
         false

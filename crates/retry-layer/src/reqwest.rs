@@ -2,12 +2,13 @@
 //!
 //! ```
 //! use retry_layer::policy::Policy;
-//! use retry_layer::reqwest::{ReqwestBodies, ReqwestService};
-//! use retry_layer::{RetryLayer, delivery::of_reqwest_without_redirects};
+//! use retry_layer::reqwest::{ReqwestBodies, ReqwestService, within_origin};
+//! use retry_layer::RetryLayer;
 //! use tower::{Layer, Service};
 //!
 //! let client = reqwest::Client::builder()
 //!     .retry(reqwest::retry::never()) // One who retries is enough.
+//!     .redirect(within_origin()) // The credential goes no further.
 //!     .build()
 //!     .unwrap();
 //! let service = RetryLayer::new(Policy::default())
@@ -26,7 +27,7 @@ use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker, ready};
 
-use ::reqwest::{Body, Client, Error, ResponseBuilderExt};
+use ::reqwest::{Body, Client, Error, ResponseBuilderExt, redirect};
 use bytes::Bytes;
 use http::header::CONTENT_ENCODING;
 use http::response::Parts;
@@ -154,6 +155,28 @@ fn with_url(response: ::reqwest::Response) -> Response<Body> {
         response.extensions_mut().extend(url.into_parts().0.extensions);
     }
     response
+}
+
+/// A redirect policy that follows up to ten redirects within the origin of the request and returns any other as the answer.
+///
+/// The credential of the layer is for one origin, and reqwest takes along what it does not know to be a secret: of the
+/// usual headers it drops `Authorization`, but not `x-api-key`.
+///
+/// ```
+/// let client = reqwest::Client::builder()
+///     .redirect(retry_layer::reqwest::within_origin())
+///     .build();
+/// ```
+#[must_use]
+pub fn within_origin() -> redirect::Policy {
+    redirect::Policy::custom(|attempt| {
+        let first = attempt.previous().first();
+        if first.is_some_and(|first| first.origin() == attempt.url().origin()) {
+            redirect::Policy::default().redirect(attempt)
+        } else {
+            attempt.stop()
+        }
+    })
 }
 
 /// Sends reqwest's bodies again: bytes as they are and without a copy, a stream as [`Captured`] does.

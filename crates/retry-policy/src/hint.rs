@@ -10,7 +10,7 @@
 //! | `retry-after-ms`, `x-ms-retry-after-ms`, `x-amz-retry-after` | milliseconds | `OpenAI`, Azure, AWS |
 //! | `grpc-retry-pushback-ms` | milliseconds; negative: do not retry | gRPC proposal A6 |
 //! | `RateLimit` | with `r=0`, `t` seconds; counts only without the ones above | draft-ietf-httpapi-ratelimit-headers |
-//! | a pair such as `x-ratelimit-remaining` and `-reset` | by [`Rules::reset`] only; counts last | each API's own |
+//! | a pair such as `x-ratelimit-remaining` and `-reset` | by [`Rules::reset`] only; counts last, or with the others where it says that nothing is left | each API's own |
 //!
 //! Of the waits of the first three rows the longest counts. A date is judged by the answer's own `Date`, so
 //! that a wrong clock on this side does no harm, and by `now` only where there is none.
@@ -194,7 +194,8 @@ pub struct Reset {
 }
 
 impl Reset {
-    /// The headers, in lower case. The reset counts where `remaining` is zero or absent.
+    /// The headers, in lower case. The reset counts where `remaining` is zero, together with any other wait that is asked
+    /// for; where `remaining` is absent, if nothing else is asked for.
     #[must_use]
     pub const fn new(remaining: &'static str, reset: &'static str, unit: ResetUnit) -> Self {
         Self { remaining, until: reset, unit }

@@ -123,7 +123,7 @@ async fn a_post_that_was_processed_and_redirected_to_nowhere_is_not_sent_again()
         }),
     );
     let request = request(Method::POST, &format!("{}/orders", start(app).await), "one");
-    assert!(client(api_key()).unwrap().1.oneshot(request).await.unwrap_err().is_connect());
+    assert!(reading_ahead(0).oneshot(request).await.unwrap_err().is_connect());
     assert_eq!(posted.load(SeqCst), 1);
 }
 
@@ -240,4 +240,39 @@ async fn one_who_retries_is_enough() {
         let response = service.oneshot(post).await.unwrap();
         assert_eq!((api.log().len(), Attempts::of(&response).count()), (2, seen));
     }
+}
+
+#[tokio::test]
+async fn the_credential_goes_along_no_redirect_to_another_origin() {
+    let seen = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&seen);
+    let other = start(Router::new().fallback(async move |headers: HeaderMap| {
+        count.fetch_add(1, SeqCst);
+        headers.get("x-api-key").map_or("no key", |_| "the key")
+    }))
+    .await;
+    let app = Router::new().fallback(async move || Redirect::temporary(&other));
+    let url = start(app).await;
+    let get = || request(Method::GET, &url, "");
+    let response = client(api_key()).unwrap().1.oneshot(get()).await.unwrap();
+    assert_eq!((response.status().as_u16(), seen.load(SeqCst)), (307, 0));
+    // What reqwest does by itself.
+    let layer = RetryLayer::new(profile::DEFAULT.policy()).credential(api_key());
+    let service = layer.replay(ReqwestBodies::new(0));
+    let service = service.layer(ReqwestService::new(reqwest::Client::new()));
+    let response = reqwest::Response::from(service.oneshot(get()).await.unwrap());
+    assert_eq!(response.text().await.unwrap(), "the key");
+}
+
+#[tokio::test]
+async fn redirects_without_an_end_are_followed_once() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let app = Router::new().fallback(async move || {
+        count.fetch_add(1, SeqCst);
+        Redirect::temporary("/again")
+    });
+    let get = request(Method::GET, &start(app).await, "");
+    assert!(client(api_key()).unwrap().1.oneshot(get).await.unwrap_err().is_redirect());
+    assert_eq!(asked.load(SeqCst), 11, "ten redirects");
 }

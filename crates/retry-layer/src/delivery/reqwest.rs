@@ -15,7 +15,7 @@ pub(super) fn delivery(error: &Cause) -> Option<Delivery> {
 }
 
 pub(super) fn is_final(error: &Cause) -> bool {
-    error.downcast_ref().is_some_and(Error::is_builder)
+    error.downcast_ref().is_some_and(|error: &Error| error.is_builder() || error.is_redirect())
 }
 
 /// What the error of a client with `redirect::Policy::none()` means.
@@ -28,7 +28,7 @@ pub(super) fn is_final(error: &Cause) -> bool {
 /// ```
 #[must_use]
 pub fn of_reqwest_without_redirects(error: &Error) -> Delivery {
-    if error.is_connect() {
+    if error.is_connect() || error.is_builder() {
         return Delivery::NotSent;
     }
     std::error::Error::source(error).map_or(Delivery::Unknown, said)

@@ -59,13 +59,16 @@ impl Rules {
             Units::MillisecondsFirst => pushback.or(millis).or(seconds),
             Units::SecondsFirst => seconds.or(millis).or(pushback),
         };
-        explicit
-            .or_else(|| {
-                let wait = if has_rate_limit { rate_limit::wait(headers) } else { None };
-                Some((wait?, "ratelimit"))
-            })
-            .or_else(|| self.own_reset(headers, now))
-            .map_or(Hint::None, |(after, source)| Hint::Wait { after, source })
+        let standard = explicit.or_else(|| {
+            let wait = if has_rate_limit { rate_limit::wait(headers) } else { None };
+            Some((wait?, "ratelimit"))
+        });
+        let wait = match (standard, self.own_reset(headers, now)) {
+            // Nothing is left until then, whatever else is asked for.
+            (Some((wait, _)), Some((own, true))) if own.0 > wait => Some(own),
+            (standard, own) => standard.or(own.map(|(own, _)| own)),
+        };
+        wait.map_or(Hint::None, |(after, source)| Hint::Wait { after, source })
     }
 
     /// The wait that one `Retry-After` value asks for: seconds or a date; `None` if it cannot be read.
@@ -158,11 +161,16 @@ impl Rules {
         }
     }
 
-    /// The API's own pair of headers.
-    fn own_reset(&self, headers: &HeaderMap, now: SystemTime) -> Option<(Duration, &'static str)> {
+    /// The API's own pair of headers, and whether it says that nothing is left.
+    fn own_reset(
+        &self,
+        headers: &HeaderMap,
+        now: SystemTime,
+    ) -> Option<((Duration, &'static str), bool)> {
         let pair = self.reset?;
         let number = |value: &HeaderValue| digits(trimmed(value.as_bytes()));
-        if let Some(remaining) = headers.get(pair.remaining) {
+        let remaining = headers.get(pair.remaining);
+        if let Some(remaining) = remaining {
             if number(remaining)? > 0 {
                 return None;
             }
@@ -175,7 +183,7 @@ impl Rules {
                 reset.saturating_sub(since_1970.unwrap_or_default())
             }
         };
-        Some((wait, pair.until))
+        Some(((wait, pair.until), remaining.is_some()))
     }
 }
 

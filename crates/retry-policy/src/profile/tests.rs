@@ -115,6 +115,27 @@ fn a_403_of_github_is_a_rate_limit_where_it_says_so() {
         (403, &[("x-ratelimit-remaining", "17"), (RESET, "1060")], "", rights, Hint::None),
         (403, &[("x-ratelimit-remaining", "-1")], "", rights, Hint::None),
         (403, &[("retry-after", "7")], "", limit, seven),
+        (
+            403,
+            &[("x-ratelimit-remaining", "0"), (RESET, "1060"), ("retry-after", "7")],
+            "",
+            limit,
+            until(60),
+        ),
+        (
+            403,
+            &[("x-ratelimit-remaining", "0"), (RESET, "1003"), ("retry-after", "7")],
+            "",
+            limit,
+            seven,
+        ),
+        (
+            403,
+            &[("x-ratelimit-remaining", "9"), (RESET, "1060"), ("retry-after", "7")],
+            "",
+            limit,
+            seven,
+        ),
         (403, &[], "You have exceeded a secondary rate limit", limit, Hint::None),
         (403, &[], "Must have admin rights", rights, Hint::None),
     ] {
