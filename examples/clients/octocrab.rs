@@ -14,7 +14,7 @@ use retry_layer::observe::on_end;
 use retry_layer::policy::backoff::Backoff;
 use retry_layer::policy::{Policy, profile};
 use retry_layer::replay::TryClone;
-use retry_layer::{BoxError, Credential, Key, RetryLayer};
+use retry_layer::{BoxError, CollectLayer, Credential, Key, RetryLayer};
 use serde_json::Value;
 use simulated_api::{Api, Fault, SimulatedApi};
 use tower::ServiceBuilder;
@@ -36,6 +36,7 @@ pub fn client(base: Uri, credential: Credential, policy: Policy) -> Octocrab {
             request
         })
         .layer(retry)
+        .layer(CollectLayer::new()) // Cut short: asked for again. The profile reads what an error says.
         .service(Client::builder(TokioExecutor::new()).build_http::<OctoBody>());
     let Ok(octocrab) =
         OctocrabBuilder::new_empty().with_service(service).with_auth(AuthState::None).build();
