@@ -4,8 +4,7 @@
 //! | --- | --- | --- |
 //! | hyper-util's legacy client: the connection could not be made | `hyper-util` | not sent |
 //! | hyper: the request never left its queue | `hyper` | not sent |
-//! | reqwest: the request could not be built, from an address that is not absolute for example | `reqwest` | not sent, and final |
-//! | reqwest: its redirects come to no end | `reqwest` | unknown, and final |
+//! | reqwest: a request that cannot be built, as from an address that is not absolute, or redirects without an end | `reqwest` | unknown, and final |
 //! | reqwest: any other, as it may be the error of a redirect; `of_reqwest_without_redirects` reads more | `reqwest` | unknown |
 //! | h2: a remote `REFUSED_STREAM`; a remote `GOAWAY` that ends above this stream | `h2` | refused |
 //! | `io`: connection refused, no such address | | not sent |
@@ -125,7 +124,7 @@ impl<E: 'static> Deliver<E> for KnownErrors {
     }
 
     fn is_final(&self, error: &E) -> bool {
-        known(error).is_some_and(is_final)
+        known(error).is_some_and(|error| chain(error).any(is_final))
     }
 
     fn words(&self, error: &E) -> Option<String> {

@@ -6,6 +6,7 @@ use client_tests::{Raw, goaway, ok, read_first_request, read_head, reset, write}
 use example::{client, streamed, whole};
 use http::{Request, Version};
 use http_body_util::BodyExt;
+use retry_layer::policy::attempts::Attempt;
 use retry_layer::policy::{Attempts, Delivery, safety::Vouched};
 use simulated_api::{Api, Fault};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -24,8 +25,7 @@ async fn a_body_of_bytes_or_a_stream_comes_again_over_both_versions() {
             let request = Request::post(server.url()).extension(Vouched::new()).body(body).unwrap();
             let response = client(is_http2, api_key()).oneshot(request).await.unwrap();
             assert_eq!((response.status().as_u16(), response.version()), (200, version));
-            let attempts: Vec<_> =
-                Attempts::of(&response).iter().map(|one| one.delivery()).collect();
+            let attempts: Vec<_> = Attempts::of(&response).iter().map(Attempt::delivery).collect();
             let expected = [Delivery::Answered(503), Delivery::Unknown, Delivery::Answered(200)];
             assert_eq!(attempts, expected);
             let post = |status| ("POST".to_owned(), status, BODY.into());

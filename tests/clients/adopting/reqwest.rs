@@ -11,7 +11,7 @@ use axum::body::Bytes;
 use axum::extract::Request as Incoming;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect};
-use axum::routing::{any, get, post};
+use axum::routing::{any, get};
 use client_tests::Raw;
 use example::client;
 use futures_util::stream;
@@ -19,7 +19,8 @@ use http_body::Frame;
 use http_body_util::StreamBody;
 use reqwest::{Body, Method, Request};
 use retry_layer::delivery::of_reqwest_without_redirects;
-use retry_layer::policy::{Attempts, Policy, backoff::Backoff, profile, safety::Vouched};
+use retry_layer::policy::attempts::Attempt;
+use retry_layer::policy::{Attempts, Delivery, Policy, backoff::Backoff, profile, safety::Vouched};
 use retry_layer::reqwest::{ReqwestBodies, ReqwestService};
 use retry_layer::{BoxError, Record, RetryLayer};
 use simulated_api::{Api, Fault};
@@ -88,7 +89,7 @@ async fn an_address_that_is_not_absolute_is_told_at_once() {
     request.extensions_mut().insert(record.clone());
     let error = service.ready().await.unwrap().call(request).await.unwrap_err();
     assert!(error.is_builder());
-    assert_eq!(record.attempts().unwrap().to_string(), "1 attempt: not sent; a permanent error");
+    assert_eq!(record.attempts().unwrap().to_string(), "1 attempt: no answer; a permanent error");
 }
 
 #[tokio::test]
@@ -112,19 +113,20 @@ async fn redirects_are_followed_with_the_body_and_the_last_address_is_told() {
 
 #[tokio::test]
 async fn a_post_that_was_processed_and_redirected_to_nowhere_is_not_sent_again() {
-    let nowhere = Raw::nobody().await;
-    let posted = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&posted);
-    let app = Router::new().route(
-        "/orders",
-        post(async move || {
+    for nowhere in [Raw::nobody().await, "ftp://localhost/".into(), "mailto:a@localhost".into()] {
+        let posted = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&posted);
+        let app = Router::new().fallback(async move || {
             count.fetch_add(1, SeqCst);
             Redirect::to(&nowhere)
-        }),
-    );
-    let request = request(Method::POST, &format!("{}/orders", start(app).await), "one");
-    assert!(reading_ahead(0).oneshot(request).await.unwrap_err().is_connect());
-    assert_eq!(posted.load(SeqCst), 1);
+        });
+        let record = Record::new();
+        let mut request = request(Method::POST, &start(app).await, "one");
+        request.extensions_mut().insert(record.clone());
+        reading_ahead(0).oneshot(request).await.unwrap_err();
+        assert_eq!(posted.load(SeqCst), 1);
+        assert!(record.attempts().unwrap().iter().all(|it| it.delivery() == Delivery::Unknown));
+    }
 }
 
 #[tokio::test]
@@ -170,7 +172,7 @@ async fn a_timeout_of_reqwest_is_a_timeout() {
     let layer = RetryLayer::new(Policy::builder().backoff(soon).build().unwrap());
     let service = layer.replay(ReqwestBodies::new(0)).layer(ReqwestService::new(client));
     assert!(service.oneshot(put).await.unwrap_err().is_timeout());
-    assert!(record.attempts().unwrap().iter().all(|attempt| attempt.timed_out()));
+    assert!(record.attempts().unwrap().iter().all(Attempt::timed_out));
     assert_eq!(record.attempts().unwrap().count(), 3);
 }
 

@@ -4,6 +4,7 @@ mod example;
 
 use example::{agent, blocking, with_closure};
 use http::Request;
+use retry_layer::policy::attempts::Attempt;
 use retry_layer::policy::{Delivery, Run, Safety, StopReason, profile};
 use simulated_api::{Api, Fault, SimulatedApi};
 
@@ -50,7 +51,7 @@ async fn the_same_decisions_are_made_around_a_closure_and_a_blocking_client() {
         let faults = [(1, Fault::status(503)), (2, Fault::ResetBeforeHead)];
         let (status, run, api) = send(how, faults, Safety::Vouched).await;
         assert_eq!(status, Some(200), "{how:?}");
-        let deliveries: Vec<_> = run.attempts().iter().map(|attempt| attempt.delivery()).collect();
+        let deliveries: Vec<_> = run.attempts().iter().map(Attempt::delivery).collect();
         let expected = [Delivery::Answered(503), Delivery::Unknown, Delivery::Answered(200)];
         assert_eq!(deliveries, expected, "{how:?}");
         let post = |status| ("POST".to_owned(), status, BODY.into());

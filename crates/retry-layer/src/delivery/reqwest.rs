@@ -10,10 +10,10 @@ use retry_policy::Delivery;
 use super::{Cause, said};
 
 pub(super) fn delivery(error: &Cause) -> Option<Delivery> {
-    let error: &Error = error.downcast_ref()?;
-    Some(if error.is_builder() { Delivery::NotSent } else { Delivery::Unknown })
+    error.is::<Error>().then_some(Delivery::Unknown)
 }
 
+/// A redirect to an address that cannot be asked is "builder" as well, so it does not mean that nothing was sent.
 pub(super) fn is_final(error: &Cause) -> bool {
     error.downcast_ref().is_some_and(|error: &Error| error.is_builder() || error.is_redirect())
 }
@@ -28,7 +28,7 @@ pub(super) fn is_final(error: &Cause) -> bool {
 /// ```
 #[must_use]
 pub fn of_reqwest_without_redirects(error: &Error) -> Delivery {
-    if error.is_connect() || error.is_builder() {
+    if error.is_connect() {
         return Delivery::NotSent;
     }
     std::error::Error::source(error).map_or(Delivery::Unknown, said)
