@@ -11,7 +11,7 @@ use aws_smithy_types::body::SdkBody;
 use http::{Request, Response};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
-use retry_layer::policy::{profile, safety::Vouched};
+use retry_layer::policy::{Delivery, Profile, profile::Reading, safety::Vouched};
 use retry_layer::replay::TryClone;
 use retry_layer::{BoxError, Collected, Credential, Key, Stack};
 use simulated_api::{Api, Fault, SimulatedApi};
@@ -37,12 +37,20 @@ where
     }
 }
 
+/// AWS throttles with a 400 as well: the code stands in the body, which a stack reads.
+const AWS: &Profile = &Profile::new("aws").with_refinement(|answer| {
+    let codes = ["Throttl", "TooManyRequests", "LimitExceeded", "SlowDown"];
+    let is_throttled = answer.status() == 400 && codes.iter().any(|code| answer.says(code));
+    is_throttled.then_some(Reading::of(Delivery::Answered(429)))
+});
+
 /// For an SDK whose own retries are turned off: `.retry_config(RetryConfig::disabled())`.
 pub fn connector(credential: Credential) -> impl HttpConnector {
-    let stack = Stack::new(profile::DEFAULT)
+    let stack = Stack::new(AWS)
         .credential(credential)
         .with_retry(|retry| retry.replay(TryClone::new(SdkBody::try_clone)));
-    Connector(stack.around(Client::builder(TokioExecutor::new()).build_http()))
+    let mut hyper = Client::builder(TokioExecutor::new());
+    Connector(stack.around(hyper.retry_canceled_requests(false).build_http()))
 }
 
 #[tokio::main]

@@ -27,7 +27,7 @@ pub fn client(base: &str, credential: Credential) -> Result<(Client, StableSortL
     let retry = RetryLayer::new(profile::DEFAULT.policy())
         .credential(credential)
         .replay(ReqwestBodies::new(64 * 1024))
-        .observe(on_end(|uri, attempts| println!("{}: {attempts}", uri.query().unwrap_or("-"))));
+        .observe(on_end(|uri, attempts| println!("{}: {attempts}", uri.path())));
     let stack = ServiceBuilder::new()
         .layer(sort.clone())
         .layer(retry)
@@ -41,7 +41,10 @@ async fn page(client: Client, ask: Ask) -> Fetched<(Option<RowKey>, User), Error
     // The ascending sort is left to the layer, as it is in code that was there before.
     let sort = (order == Order::Descending).then_some("-_id");
     match client.list_users(Some(ask.rows()), Some(skip), sort).await {
-        Err(error) => Fetched::failed(Failure::Permanent, error), // The layer has tried again.
+        Err(error) => {
+            let meaning = error.status().map_or(Failure::Temporary, Failure::of_status);
+            Fetched::failed(meaning, error)
+        }
         Ok(users) => {
             let types::UserPage { results, total_count } = users.into_inner();
             let rows = results.into_iter().map(|user| (Some(RowKey::Text(user.id.clone())), user));

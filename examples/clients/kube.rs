@@ -5,18 +5,13 @@
 use futures_util::{StreamExt, TryStreamExt};
 use http::Uri;
 use hyper_util::{client::legacy::Client as HyperClient, rt::TokioExecutor};
-use k8s_openapi::api::core::v1::ConfigMap;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
-use kube::api::ListParams;
-use kube::client::{Body, middleware::BaseUriLayer};
-use kube::{Api, Client, Error};
+use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::ListMeta};
+use kube::{Api, Client, Error, api::ListParams, client::Body, client::middleware::BaseUriLayer};
 use pagination::dialect::{Dialect, Method};
 use pagination::{Failure, Key as RowKey, Page, Pages, Query, Scan};
 use pagination::{fetch::Fetched, page::Next, scan::Ask};
-use retry_layer::observe::on_end;
-use retry_layer::policy::profile;
-use retry_layer::replay::TryClone;
 use retry_layer::{BoxError, Credential, Key, RetryLayer};
+use retry_layer::{observe::on_end, policy::profile, replay::TryClone};
 use simulated_api::{Api as Simulated, Fault, SimulatedApi};
 use tower::ServiceBuilder;
 
@@ -25,11 +20,12 @@ pub fn client(base: Uri, credential: Credential) -> Client {
     let retry = RetryLayer::new(profile::DEFAULT.policy())
         .credential(credential)
         .replay(TryClone::new(Body::try_clone))
-        .observe(on_end(|uri, attempts| println!("{uri}: {attempts}")));
+        .observe(on_end(|uri, attempts| println!("{}: {attempts}", uri.path())));
+    let mut hyper = HyperClient::builder(TokioExecutor::new());
     let service = ServiceBuilder::new()
         .layer(BaseUriLayer::new(base)) // Outside: the layer has to know the origin.
         .layer(retry)
-        .service(HyperClient::builder(TokioExecutor::new()).build_http::<Body>());
+        .service(hyper.retry_canceled_requests(false).build_http::<Body>());
     Client::new(service, "demo")
 }
 
@@ -47,7 +43,11 @@ async fn page(maps: Api<ConfigMap>, ask: Ask) -> Fetched<(Option<RowKey>, Config
     }
     let list = match answer {
         Ok(list) => list,
-        Err(error) => return Fetched::failed(Failure::Permanent, error), // It was tried again.
+        Err(error) => {
+            let is_final = matches!(&error, Error::Api(status) if status.code < 500);
+            let meaning = if is_final { Failure::Permanent } else { Failure::Temporary };
+            return Fetched::failed(meaning, error);
+        }
     };
     let next = list.metadata.continue_.filter(|token| !token.is_empty());
     let next = next.map_or(Next::End, |token| Next::Cursor(token.into()));

@@ -27,7 +27,9 @@ pub fn client(base: Uri, credential: Credential, policy: Policy) -> Octocrab {
     let retry = RetryLayer::new(policy)
         .credential(credential)
         .replay(TryClone::new(copy))
-        .observe(on_end(|uri, attempts| println!("{}: {attempts}", uri.query().unwrap_or("-"))));
+        .observe(on_end(|uri, attempts| println!("{}: {attempts}", uri.path())));
+    let mut hyper = Client::builder(TokioExecutor::new());
+    hyper.retry_canceled_requests(false);
     let service = ServiceBuilder::new()
         .layer(BaseUriLayer::new(base)) // Outside: the layer has to know the origin.
         .map_request(|mut request: http::Request<OctoBody>| {
@@ -37,7 +39,7 @@ pub fn client(base: Uri, credential: Credential, policy: Policy) -> Octocrab {
         })
         .layer(retry)
         .layer(CollectLayer::new()) // Cut short: asked for again. The profile reads what an error says.
-        .service(Client::builder(TokioExecutor::new()).build_http::<OctoBody>());
+        .service(hyper.build_http::<OctoBody>());
     let Ok(octocrab) =
         OctocrabBuilder::new_empty().with_service(service).with_auth(AuthState::None).build();
     octocrab
@@ -62,7 +64,7 @@ async fn main() -> Result<(), BoxError> {
     let api = SimulatedApi::builder(Api::Link).rows(5).script([(2, limit)]).build();
     let server = api.serve().await?;
 
-    // GitHub's profile waits at least a minute where no reset is told; an example does not.
+    // GitHub's profile waits at least a minute, and longer where it is asked to; an example does not.
     let soon = Backoff::constant(Duration::from_millis(1));
     let policy = Policy::of(profile::GITHUB).throttled(soon).build()?;
     let base = format!("http://{}", server.address()).parse()?;

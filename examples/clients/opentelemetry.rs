@@ -41,7 +41,8 @@ where
 /// For an exporter whose own retries are turned off: `.with_retry_policy(RetryPolicy::disabled())`.
 pub fn exports(credential: Credential) -> impl HttpClient {
     let stack = Stack::new(profile::DEFAULT).credential(credential);
-    Exports(stack.around(Client::builder(TokioExecutor::new()).build_http()))
+    let mut hyper = Client::builder(TokioExecutor::new());
+    Exports(stack.around(hyper.retry_canceled_requests(false).build_http()))
 }
 
 #[tokio::main]

@@ -32,6 +32,7 @@ pub fn client(
     credential: Credential,
 ) -> impl Service<Request<Full<Bytes>>, Response = Response<impl Body<Data = Bytes>>, Error = BoxError>
 {
+    let mut hyper = Client::builder(TokioExecutor::new());
     ServiceBuilder::new()
         // One span for a request with all its attempts and waits. Inside it would be one for each attempt.
         .layer(TraceLayer::new_for_http())
@@ -49,7 +50,7 @@ pub fn client(
         // A body that is cut short fails the attempt; what an error says is read as text.
         .layer(CollectLayer::new())
         .layer(DecompressionLayer::new())
-        .service(Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>())
+        .service(hyper.retry_canceled_requests(false).build_http::<Full<Bytes>>())
 }
 
 /// Fails once, then sends to another address, where the answer is compressed.

@@ -41,6 +41,24 @@ pub enum Failure {
     },
 }
 
+impl Failure {
+    /// What a status says without a layer below: 413, 502 and 504 ask for less; 408, 425, 429, 500 and 503 may pass.
+    #[must_use]
+    pub const fn of_status(status: StatusCode) -> Self {
+        match status {
+            StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::BAD_GATEWAY
+            | StatusCode::GATEWAY_TIMEOUT => Self::TooHeavy,
+            StatusCode::REQUEST_TIMEOUT
+            | StatusCode::TOO_EARLY
+            | StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::INTERNAL_SERVER_ERROR
+            | StatusCode::SERVICE_UNAVAILABLE => Self::Temporary,
+            _ => Self::Permanent,
+        }
+    }
+}
+
 /// What became of a request for a page.
 #[derive(Debug)]
 #[allow(clippy::exhaustive_structs, reason = "who fetches makes one")]
@@ -377,7 +395,7 @@ impl<E> Reader<E> {
                     .ceiling_in(words.as_ref().map(super::dialect::ApiWords::message))
                     .map_or(Failure::Permanent, |ceiling| Failure::TooMany { ceiling }),
                 Some(attempts) if attempts.stop_reason().is_some() => told_by(attempts),
-                _ => told_by_status(head.status),
+                _ => Failure::of_status(head.status),
             };
             let location = head.headers.get(LOCATION).filter(|_| head.status.is_redirection());
             let error = Error::Status {
@@ -460,20 +478,5 @@ fn told_by(attempts: &Attempts) -> Failure {
             | StopReason::Permanent,
         ) => Failure::Permanent,
         _ => Failure::Temporary,
-    }
-}
-
-/// What a status says without a layer below.
-const fn told_by_status(status: StatusCode) -> Failure {
-    match status {
-        StatusCode::PAYLOAD_TOO_LARGE | StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => {
-            Failure::TooHeavy
-        }
-        StatusCode::REQUEST_TIMEOUT
-        | StatusCode::TOO_EARLY
-        | StatusCode::TOO_MANY_REQUESTS
-        | StatusCode::INTERNAL_SERVER_ERROR
-        | StatusCode::SERVICE_UNAVAILABLE => Failure::Temporary,
-        _ => Failure::Permanent,
     }
 }

@@ -375,11 +375,12 @@ impl fmt::Display for Report {
             None => f.write_str("not at its end")?,
             Some(outcome) => outcome.fmt(f)?,
         }
-        write!(
-            f,
-            ": {} rows in {} pages, {} requests, {} of them repeated, {} shifts repaired",
-            self.rows, self.pages, self.requests, self.retries, self.shifts_repaired
-        )?;
+        write!(f, ": {} rows in {} pages, {} requests", self.rows, self.pages, self.requests)?;
+        // Who asks through an SDK is not told.
+        if self.retries > 0 {
+            write!(f, ", {} of them repeated", self.retries)?;
+        }
+        write!(f, ", {} shifts repaired", self.shifts_repaired)?;
         match self.last_total().filter(|total| *total != self.rows) {
             Some(total) => write!(f, "; the API counts {total}"),
             None => Ok(()),

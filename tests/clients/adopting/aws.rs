@@ -24,12 +24,13 @@ fn search(url: String, body: SdkBody) -> HttpRequest {
 
 #[tokio::test]
 async fn a_request_of_the_sdk_comes_again_and_its_answer_is_whole() {
-    let faults = [(1, Fault::status(503)), (2, Fault::CutBody)];
+    let throttled = Fault::status(400).body(r#"{"__type":"ThrottlingException"}"#);
+    let faults = [(1, throttled), (2, Fault::CutBody)];
     let (api, server) = serve(Api::JumpCloudSearch, faults).await;
     let request = search(server.url(), SdkBody::from(BODY));
     let answer = connector(api_key()).call(request).await.unwrap();
     let post = |status| ("POST".to_owned(), Some(status), BODY.into());
-    assert_eq!(asked(&api), [post(503), post(200), post(200)]);
+    assert_eq!(asked(&api), [post(400), post(200), post(200)]);
     let page: serde_json::Value = serde_json::from_slice(answer.body().bytes().unwrap()).unwrap();
     assert_eq!(page["results"].as_array().unwrap().len(), 2);
 }

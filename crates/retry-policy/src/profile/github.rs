@@ -7,7 +7,7 @@
 //!
 //! | what | value | source |
 //! | --- | --- | --- |
-//! | wait of the primary limit | until `x-ratelimit-reset`, seconds since 1970 | "you should not retry your request until after the time specified by the `x-ratelimit-reset` header" |
+//! | wait of the primary limit, if it is longer than our own | until `x-ratelimit-reset`, seconds since 1970 | "you should not retry your request until after the time specified by the `x-ratelimit-reset` header" |
 //! | first delay when throttled, with equal jitter | 120 s, so at least 60 s, then more | "Otherwise, wait for at least one minute … wait for an exponentially increasing amount of time" |
 //! | cap | 480 s | our choice: two more steps |
 //! | longest hint | 1 h | the window of the primary limit |
