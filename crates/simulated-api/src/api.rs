@@ -287,7 +287,7 @@ impl State {
         if !self.api.is_authorized(request.headers(), &self.key) {
             return Err(self.api.unauthorized());
         }
-        let list = list?;
+        let mut list = list?;
         if matches!((fault, &list.position), (Some(Fault::Expired), Position::After(_))) {
             return Err(self.api.expired(&list.position));
         }
@@ -297,6 +297,9 @@ impl State {
                 self.ceiling
             );
             return Err(Refusal::bad_request(message));
+        }
+        if matches!(self.api, Api::Link | Api::JumpCloudV2Link) {
+            list.capped(self.api, self.ceiling);
         }
         let limit = match fault {
             Some(Fault::ShortPage(rows)) => list.limit.min(*rows),
@@ -324,15 +327,20 @@ impl State {
         };
         let mut page: Vec<&Row> = rows[start..].iter().take(limit).copied().collect();
         let more = start + page.len() < rows.len();
-        let next = if more { rows.get((start + page.len()).saturating_sub(1)) } else { None };
+        // Behind no row is before all of them.
+        let last = (start + page.len()).checked_sub(1);
+        let next = last.map_or(FIRST, |last| rows[last].key());
         let left = rows.len() - start - page.len();
-        let next = next.map(|row| row.key());
+        let next = more.then_some(next);
         if matches!(fault, Some(Fault::IgnoreSort)) {
             page.reverse();
         }
         Ok(self.api.page(&page, &Told { list: &list, total, next, left }))
     }
 }
+
+/// A cursor before every key.
+const FIRST: &str = "-";
 
 fn response<'a>(
     api: Api,

@@ -41,7 +41,9 @@ enum Rest {
 
 impl AnswerBody {
     pub(crate) fn whole(bytes: Bytes) -> Self {
-        Self { announced: bytes.len() as u64, first: Some(bytes), then: Then::End }
+        let announced = bytes.len() as u64;
+        // An answer without a body ends with its head: gRPC's "trailers-only".
+        Self { announced, first: Some(bytes).filter(|bytes| !bytes.is_empty()), then: Then::End }
     }
 
     /// All of it, then the trailers of a call that succeeded.

@@ -202,7 +202,7 @@ impl Api {
                 if self == Self::Link {
                     headers.clear(); // GitHub tells none.
                 }
-                headers.extend(told.link().map(|link| ("link", link)));
+                headers.extend(told.link(self).map(|link| ("link", link)));
                 (headers, format!("[{list}]"))
             }
             Self::Kubernetes => {

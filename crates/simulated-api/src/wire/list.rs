@@ -49,6 +49,16 @@ impl List {
         }
     }
 
+    /// With pages of at most this many rows, of which page numbers are then counted.
+    pub(crate) fn capped(&mut self, api: Api, ceiling: usize) {
+        if let Position::Skip(skip) = &mut self.position {
+            if api == Api::Link {
+                *skip = (*skip / self.limit.max(1)).saturating_mul(ceiling.min(self.limit));
+            }
+        }
+        self.limit = self.limit.min(ceiling);
+    }
+
     pub(crate) fn page_index(&self) -> usize {
         self.skip() / self.limit.max(1)
     }
@@ -66,12 +76,11 @@ impl List {
 
 impl Told<'_> {
     /// The `Link` header's value, if there is a next page.
-    pub(super) fn link(&self) -> Option<String> {
+    pub(super) fn link(&self, api: Api) -> Option<String> {
         self.next?;
         let skip = self.list.skip() + self.list.limit;
         let page = skip / self.list.limit.max(1) + 1;
-        let has_pages = self.list.pairs.iter().any(|(name, _)| name == "per_page");
-        let place = if has_pages { ("page", page) } else { ("skip", skip) };
+        let place = if api == Api::Link { ("page", page) } else { ("skip", skip) };
         let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
         let kept = self.list.pairs.iter().filter(|(name, _)| name != place.0);
         let kept: String = kept
@@ -113,6 +122,9 @@ impl Api {
             Self::JumpCloudSearch => search(&mut list, &object(body)?)?,
             Self::Grpc => {}
             _ => self.parameters(&mut list)?,
+        }
+        if self == Self::Kubernetes && list.limit == 0 {
+            list.limit = usize::MAX; // "The server may return all".
         }
         Ok(list)
     }

@@ -47,6 +47,8 @@ async fn a_first_page_never_expires() {
 async fn githubs_links_are_absolute_where_the_request_names_its_host() {
     let api = SimulatedApi::builder(Api::Link).rows(3).build();
     let path = format!("{}?per_page=2", api.api().path());
+    let plain = api.api().path();
+    assert_eq!(ask(&api, plain).await.headers().get("link"), None, "thirty a page");
     for (request, link) in [
         (format!("https://api.test{path}"), format!("<https://api.test{path}&page=2>")),
         (path.clone(), format!("<{path}&page=2>")),
@@ -79,4 +81,47 @@ async fn a_call_of_grpc_answers_with_its_message_and_a_fault_without_a_body() {
     assert_eq!(body.trailers().unwrap()["grpc-status"], "0");
     assert_eq!(body.to_bytes(), message);
     assert!(api.log().iter().all(|entry| entry.body == message));
+}
+
+/// The keys of a list of GitHub's by its links, at most ten pages.
+async fn walk(api: &SimulatedApi, mut path: String) -> Vec<String> {
+    let mut keys = Vec::new();
+    for _ in 0..10 {
+        let answer = ask(api, &path).await;
+        let link = answer.headers().get("link").map(|link| link.to_str().unwrap().to_owned());
+        let rows = json(answer).await;
+        let ids = rows.as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap().to_owned());
+        keys.extend(ids);
+        let Some(link) = link else { return keys };
+        path = link.split(['<', '>']).nth(1).unwrap().to_owned();
+    }
+    panic!("it does not end");
+}
+
+#[tokio::test]
+async fn links_lead_through_every_row_whatever_the_size_of_a_page() {
+    for (query, rows) in [("", 70), ("?per_page=7", 70), ("?per_page=200", 250)] {
+        let api = SimulatedApi::builder(Api::Link).rows(rows).ceiling(100, true).build();
+        let keys = walk(&api, format!("{}{query}", api.api().path())).await;
+        assert_eq!(keys, api.rows().iter().map(|row| row.key().to_owned()).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
+async fn an_empty_first_page_leads_to_the_first_row() {
+    let api =
+        SimulatedApi::builder(Api::Kubernetes).rows(3).script([(1, Fault::EmptyPage)]).build();
+    let path = api.api().path();
+    let empty = json(ask(&api, &format!("{path}?limit=2")).await).await;
+    let token = empty["metadata"]["continue"].as_str().unwrap();
+    let page = json(ask(&api, &format!("{path}?limit=0&continue={token}")).await).await;
+    assert_eq!(page["items"].as_array().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn an_answer_without_a_body_ends_with_its_head() {
+    let api = SimulatedApi::builder(Api::Grpc).script([(1, Fault::grpc(14))]).build();
+    let request = Request::post("/demo.Notes/Put").body(Full::<Bytes>::default()).unwrap();
+    let answer = api.oneshot(request).await.unwrap();
+    assert!(http_body::Body::is_end_stream(answer.body()));
 }
