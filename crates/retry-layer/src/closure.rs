@@ -52,11 +52,22 @@ pub(crate) fn read<B, E>(
         return Outcome::new(Delivery::Answered(status));
     }
     let seen = Seen::new(status).headers(response.headers(), SystemTime::now());
-    profile.outcome(&match response.extensions().get::<ErrorBody>() {
+    let outcome = profile.outcome(&match response.extensions().get::<ErrorBody>() {
         Some(body) => seen.body(body.bytes()),
         None => seen,
-    })
+    });
+    match outcome.class() {
+        Some(class) if response.extensions().get::<OfRedirect>().is_some() => {
+            outcome.reading(Reading::new(class, Meaning::Unknown))
+        }
+        _ => outcome,
+    }
 }
+
+/// A response extension: it answers the request that a redirect led to, not the one that was sent and that is not
+/// idempotent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OfRedirect;
 
 /// Sends until it succeeds or the policy says stop; `run` then says what happened and why.
 ///

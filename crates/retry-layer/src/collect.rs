@@ -163,7 +163,11 @@ where
                 }
                 StateProj::Read { head, body, read } => match ready!(body.poll_frame(cx)) {
                     Some(Err(error)) => {
-                        return Poll::Ready(Err(CollectError::Body(error.into()).into()));
+                        // The head of an error says what it means, and how long to wait, whatever becomes of its body.
+                        let Some(head) = head.take_if(|head| head.status.as_u16() >= 400) else {
+                            return Poll::Ready(Err(CollectError::Body(error.into()).into()));
+                        };
+                        return Poll::Ready(Ok(answer(head, core::mem::take(read))));
                     }
                     Some(Ok(frame)) => match frame.into_data() {
                         Ok(data) => {
@@ -176,13 +180,7 @@ where
                     },
                     None => {
                         let head = head.take().expect("polled after it was ready");
-                        let mut response =
-                            Response::from_parts(head, core::mem::take(read).finish());
-                        if response.status().as_u16() >= 400 {
-                            let body = ErrorBody(response.body().bytes.clone());
-                            response.extensions_mut().insert(body);
-                        }
-                        return Poll::Ready(Ok(response));
+                        return Poll::Ready(Ok(answer(head, core::mem::take(read))));
                     }
                 },
             }
@@ -190,7 +188,15 @@ where
     }
 }
 
-/// A body that has arrived as a whole.
+fn answer(mut head: http::response::Parts, read: Read) -> Response<Collected> {
+    let body = read.finish();
+    if head.status.as_u16() >= 400 {
+        head.extensions.insert(ErrorBody(body.bytes.clone()));
+    }
+    Response::from_parts(head, body)
+}
+
+/// A body that has arrived as a whole; that of an error may have been cut short.
 #[derive(Clone, Debug, Default)]
 pub struct Collected {
     bytes: Bytes,

@@ -118,9 +118,7 @@ impl<E: 'static> Deliver<E> for KnownErrors {
     }
 
     fn is_timeout(&self, error: &E) -> bool {
-        known(error).is_some_and(|error| {
-            said(error) == Delivery::Unknown && chain(error).any(elapsed::is_timeout)
-        })
+        known(error).is_some_and(is_timeout)
     }
 
     fn is_final(&self, error: &E) -> bool {
@@ -128,8 +126,7 @@ impl<E: 'static> Deliver<E> for KnownErrors {
     }
 
     fn words(&self, error: &E) -> Option<String> {
-        let words: Vec<String> = chain(known(error)?).map(ToString::to_string).collect();
-        Some(words.join(": "))
+        known(error).map(words)
     }
 }
 
@@ -143,7 +140,8 @@ fn chain(error: &Cause) -> impl Iterator<Item = &Cause> {
     core::iter::successors(Some(error), |&error| error.source()).take(32)
 }
 
-/// A function from an error to its delivery state; what else there is to say of it is read as by [`KnownErrors`].
+/// A function from an error to its delivery state; what else there is to say of an error of the table is read as by
+/// [`KnownErrors`].
 impl<E: 'static, F: Fn(&E) -> Delivery> Deliver<E> for OfFunction<F> {
     fn delivery(&self, error: &E) -> Delivery {
         (self.0)(error)
@@ -163,13 +161,36 @@ impl<E: 'static, F: Fn(&E) -> Delivery> Deliver<E> for OfFunction<F> {
     }
 }
 
-/// What an error of any kind says, by the table above: for clients whose own error type is not in it.
-///
-/// It is looked through together with its sources, so `.delivery(|error: &tonic::transport::Error| of_error(error))`
-/// finds hyper's or h2's inside.
-#[must_use]
-pub fn of_error(error: &(dyn Error + 'static)) -> Delivery {
-    said(error)
+/// Reads an error of any type by the table above, with its sources: for clients whose own error is not in it, as tonic's.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(clippy::exhaustive_structs, reason = "it has no settings")]
+pub struct AnyError;
+
+impl<E: Error + 'static> Deliver<E> for AnyError {
+    fn delivery(&self, error: &E) -> Delivery {
+        said(error)
+    }
+
+    fn is_timeout(&self, error: &E) -> bool {
+        is_timeout(error)
+    }
+
+    fn is_final(&self, error: &E) -> bool {
+        chain(error).any(is_final)
+    }
+
+    fn words(&self, error: &E) -> Option<String> {
+        Some(words(error))
+    }
+}
+
+fn is_timeout(error: &Cause) -> bool {
+    said(error) == Delivery::Unknown && chain(error).any(elapsed::is_timeout)
+}
+
+fn words(error: &Cause) -> String {
+    let words: Vec<String> = chain(error).map(ToString::to_string).collect();
+    words.join(": ")
 }
 
 /// The caller's own reading of its errors.

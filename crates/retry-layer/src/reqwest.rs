@@ -1,46 +1,50 @@
 //! reqwest's client as a service of `http` requests, and how its bodies are sent again.
 //!
 //! ```
+//! use core::time::Duration;
 //! use retry_layer::policy::Policy;
-//! use retry_layer::reqwest::{ReqwestBodies, ReqwestService, within_origin};
 //! use retry_layer::RetryLayer;
+//! use retry_layer::reqwest::{ReqwestBodies, ReqwestService};
 //! use tower::{Layer, Service};
 //!
-//! let client = reqwest::Client::builder()
-//!     .retry(reqwest::retry::never()) // One who retries is enough.
-//!     .redirect(within_origin()) // The credential goes no further.
-//!     .build()
-//!     .unwrap();
+//! let reqwest = ReqwestService::build(reqwest::Client::builder().timeout(Duration::from_secs(30)))?;
 //! let service = RetryLayer::new(Policy::default())
 //!     .replay(ReqwestBodies::new(64 * 1024))
-//!     .layer(ReqwestService::new(client));
+//!     .layer(reqwest);
 //! # fn is_service<S: Service<http::Request<reqwest::Body>, Error = reqwest::Error>>(_: &S) {}
 //! # is_service(&service);
+//! # Ok::<(), reqwest::Error>(())
 //! ```
 //!
 //! Redirects, cookies, decompression and timeouts stay reqwest's and belong to each attempt. A `reqwest::Request` is
 //! made into one for the service by `http::Request::try_from`, the answer into a `reqwest::Response` by `from`: its URL is
 //! that at which the redirects ended.
 
+use core::cell::Cell;
 use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker, ready};
 
-use ::reqwest::{Body, Client, Error, ResponseBuilderExt, redirect};
+use ::reqwest::{Body, Client, ClientBuilder, Error, ResponseBuilderExt, Url, redirect, retry};
 use bytes::Bytes;
 use http::header::CONTENT_ENCODING;
 use http::response::Parts;
 use http::{Request, Response};
 use http_body::Body as _;
 use pin_project_lite::pin_project;
+use retry_policy::Safety;
 use tower_service::Service;
 
+use crate::closure::OfRedirect;
 use crate::collect::ErrorBody;
 use crate::peek::Peeked;
 use crate::replay::{Captured, Kept, Replay};
 
 /// reqwest's client as a `Service<http::Request<reqwest::Body>>`, whose errors are reqwest's own.
+///
+/// An answer that redirects led to is not an answer to the request, which was processed before. So one that is not
+/// idempotent is not sent again after it, not even after a 429 or with a fresh credential.
 #[derive(Clone, Debug)]
 pub struct ReqwestService {
     client: Client,
@@ -48,23 +52,35 @@ pub struct ReqwestService {
 }
 
 impl ReqwestService {
-    /// Over this client, whose own retries should be off: `.retry(reqwest::retry::never())`. Bodies stream.
+    /// Over a client that retries nothing by itself and follows redirects [`within_origin`].
+    ///
+    /// # Errors
+    ///
+    /// If the client cannot be built.
+    pub fn build(client: ClientBuilder) -> Result<Self, Error> {
+        client.retry(retry::never()).redirect(within_origin()).build().map(Self::new)
+    }
+
+    /// Over this client. It should be built with `.retry(reqwest::retry::never())` and `.redirect(within_origin())`, as
+    /// [`build`](Self::build) does. With another redirect policy, one that leads back to the address of the request is
+    /// not noticed.
     #[must_use]
     pub const fn new(client: Client) -> Self {
         Self { client, read_ahead: 0 }
     }
 
     /// Reads up to so many bytes of each body as part of the attempt: one that is cut off within them is an error of the
-    /// attempt, and profiles see what an error says. What is longer streams on behind them.
+    /// attempt, and profiles see what an error says. What is longer streams on behind them. It is not for answers whose
+    /// events come one by one: they would wait for each other.
     #[must_use]
     pub fn read_ahead(self, bytes: usize) -> Self {
         Self { read_ahead: bytes, ..self }
     }
-}
 
-impl From<Client> for ReqwestService {
-    fn from(client: Client) -> Self {
-        Self::new(client)
+    /// The client, which builds requests.
+    #[must_use]
+    pub const fn client(&self) -> &Client {
+        &self.client
     }
 }
 
@@ -78,11 +94,16 @@ impl Service<Request<Body>> for ReqwestService {
     }
 
     fn call(&mut self, request: Request<Body>) -> Sending {
-        let stage = match request.try_into() {
-            Ok(request) => Stage::Sent { pending: self.client.call(request) },
+        let is_unsafe = Safety::of(&request) == Safety::Unsafe;
+        let mut sent_to = None;
+        let stage = match ::reqwest::Request::try_from(request) {
+            Ok(request) => {
+                sent_to = is_unsafe.then(|| Box::new(request.url().clone()));
+                Stage::Sent { pending: self.client.call(request) }
+            }
             Err(error) => Stage::Invalid { error: Some(error) },
         };
-        Sending { stage, read_ahead: self.read_ahead }
+        Sending { stage, sent_to, was_redirected: false, read_ahead: self.read_ahead }
     }
 }
 
@@ -91,6 +112,9 @@ pin_project! {
     pub struct Sending {
         #[pin]
         stage: Stage,
+        // Where a request went that is not idempotent.
+        sent_to: Option<Box<Url>>,
+        was_redirected: bool,
         read_ahead: usize,
     }
 }
@@ -122,7 +146,16 @@ impl Future for Sending {
                     return Poll::Ready(Err(error.take().expect("polled after its end")));
                 }
                 Now::Sent { pending } => {
-                    let response = with_url(ready!(pending.poll(cx))?);
+                    REDIRECTED.set(false);
+                    let sent = pending.poll(cx);
+                    *this.was_redirected |= REDIRECTED.get();
+                    let response = ready!(sent)?;
+                    let is_elsewhere =
+                        this.sent_to.as_ref().is_some_and(|sent_to| **sent_to != *response.url());
+                    let mut response = with_url(response);
+                    if this.sent_to.is_some() && (is_elsewhere || *this.was_redirected) {
+                        response.extensions_mut().insert(OfRedirect);
+                    }
                     if *this.read_ahead == 0 {
                         return Poll::Ready(Ok(response));
                     }
@@ -132,11 +165,13 @@ impl Future for Sending {
                 Now::Read { answer } => {
                     let (_, body) = answer.as_mut().expect("polled after its end");
                     ready!(body.poll_beginning(*this.read_ahead, cx));
-                    if let Some(error) = body.failure() {
-                        return Poll::Ready(Err(error));
-                    }
-                    let (mut head, body) = answer.take().expect("it was just there");
-                    if head.status.as_u16() >= 400 && !head.headers.contains_key(CONTENT_ENCODING) {
+                    let (mut head, mut body) = answer.take().expect("it was just there");
+                    // The head of an error says what it means, whatever becomes of its body.
+                    if head.status.as_u16() < 400 {
+                        if let Some(error) = body.failure() {
+                            return Poll::Ready(Err(error));
+                        }
+                    } else if !head.headers.contains_key(CONTENT_ENCODING) {
                         let beginning = body.first_bytes(*this.read_ahead);
                         head.extensions.insert(ErrorBody::new(beginning));
                     }
@@ -157,6 +192,11 @@ fn with_url(response: ::reqwest::Response) -> Response<Body> {
     response
 }
 
+thread_local! {
+    /// Whether a redirect was met by the request that is being polled: reqwest asks its policy within the poll.
+    static REDIRECTED: Cell<bool> = const { Cell::new(false) };
+}
+
 /// A redirect policy that follows up to ten redirects within the origin of the request and returns any other as the answer.
 ///
 /// The credential of the layer is for one origin, and reqwest takes along what it does not know to be a secret: of the
@@ -170,6 +210,7 @@ fn with_url(response: ::reqwest::Response) -> Response<Body> {
 #[must_use]
 pub fn within_origin() -> redirect::Policy {
     redirect::Policy::custom(|attempt| {
+        REDIRECTED.set(true);
         let first = attempt.previous().first();
         if first.is_some_and(|first| first.origin() == attempt.url().origin()) {
             redirect::Policy::default().redirect(attempt)
@@ -194,10 +235,14 @@ impl ReqwestBodies {
 }
 
 /// What [`ReqwestBodies`] keeps of a body.
-#[derive(Debug)]
 pub struct KeptBody(Content);
 
-#[derive(Debug)]
+impl fmt::Debug for KeptBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeptBody").finish_non_exhaustive()
+    }
+}
+
 enum Content {
     Bytes(Bytes),
     Stream(Kept<Body>),

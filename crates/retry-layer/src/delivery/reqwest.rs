@@ -31,5 +31,9 @@ pub fn of_reqwest_without_redirects(error: &Error) -> Delivery {
     if error.is_connect() {
         return Delivery::NotSent;
     }
+    // An error of the answer's body: the answer had begun.
+    if !error.is_request() {
+        return Delivery::Unknown;
+    }
     std::error::Error::source(error).map_or(Delivery::Unknown, said)
 }

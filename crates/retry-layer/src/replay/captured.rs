@@ -36,7 +36,7 @@ pub struct Captured<B> {
 }
 
 impl<B> Captured<B> {
-    /// Keeps up to `limit` bytes of data and trailers. `wrap` makes a body of the client's own type, which has
+    /// Keeps up to `limit` bytes of data and trailers, a frame of nothing counted as one. `wrap` makes a body of the client's own type, which has
     /// to be a boxed one: it is to hold any.
     pub const fn new(limit: usize, wrap: fn(Capture<B>) -> B) -> Self {
         Self { limit, wrap }
@@ -159,7 +159,8 @@ impl Piece {
 
 impl<B> Shared<B> {
     fn remember(&mut self, piece: &Piece) {
-        match self.room.checked_sub(piece.len()) {
+        // A frame of nothing takes a place as well: there may be endlessly many.
+        match self.room.checked_sub(piece.len().max(1)) {
             Some(room) if !self.is_lost => {
                 self.room = room;
                 self.frames.push(piece.clone());

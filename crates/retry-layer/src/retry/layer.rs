@@ -242,8 +242,13 @@ impl<R, A, D, T: Timer> RetryLayer<With<R, A, D, T>> {
     /// Reads the service's errors by this function. Inside of a [`Stack`](crate::Stack) they are boxed.
     #[must_use]
     pub fn delivery<F>(self, delivery: F) -> RetryLayer<With<R, A, OfFunction<F>, T>> {
+        self.errors(OfFunction(delivery))
+    }
+
+    /// Reads the service's errors by this reader: by [`AnyError`](crate::delivery::AnyError), for example.
+    #[must_use]
+    pub fn errors<D2>(self, deliver: D2) -> RetryLayer<With<R, A, D2, T>> {
         let With { replay, answer, timer, .. } = self.strategies;
-        let deliver = OfFunction(delivery);
         RetryLayer::of(self.config, With { replay, answer, deliver, timer })
     }
 }

@@ -169,13 +169,14 @@ impl Rules {
     ) -> Option<((Duration, &'static str), bool)> {
         let pair = self.reset?;
         let number = |value: &HeaderValue| digits(trimmed(value.as_bytes()));
-        let remaining = headers.get(pair.remaining);
-        if let Some(remaining) = remaining {
-            if number(remaining)? > 0 {
-                return None;
-            }
+        // Of several fields the one that asks for most counts.
+        let remaining = headers.get_all(pair.remaining).iter().filter_map(number).min();
+        let is_told = headers.contains_key(pair.remaining);
+        if is_told && remaining? > 0 {
+            return None;
         }
-        let reset = Duration::from_secs(number(headers.get(pair.until)?)?);
+        let reset = headers.get_all(pair.until).iter().filter_map(number).max()?;
+        let reset = Duration::from_secs(reset);
         let wait = match pair.unit {
             ResetUnit::DeltaSeconds => reset,
             ResetUnit::EpochSeconds => {
@@ -183,7 +184,7 @@ impl Rules {
                 reset.saturating_sub(since_1970.unwrap_or_default())
             }
         };
-        Some(((wait, pair.until), remaining.is_some()))
+        Some(((wait, pair.until), is_told))
     }
 }
 
