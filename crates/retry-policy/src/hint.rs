@@ -213,6 +213,7 @@ pub struct Rules {
     dates: Dates,
     pushback: Pushback,
     reset: Option<Reset>,
+    replaces_backoff: bool,
 }
 
 impl Rules {
@@ -228,6 +229,7 @@ impl Rules {
             dates: Dates::Standard,
             pushback: Pushback::Lenient,
             reset: None,
+            replaces_backoff: false,
         }
     }
 
@@ -277,6 +279,17 @@ impl Rules {
     #[must_use]
     pub const fn reset(self, reset: Reset) -> Self {
         Self { reset: Some(reset), ..self }
+    }
+
+    /// A wait that is asked for is waited for as it is, and our own backoff is for answers that ask for none. Without this
+    /// rule it is the longer of the two.
+    #[must_use]
+    pub const fn in_place_of_backoff(self) -> Self {
+        Self { replaces_backoff: true, ..self }
+    }
+
+    pub(crate) const fn replaces_backoff(self) -> bool {
+        self.replaces_backoff
     }
 
     pub(crate) const fn when_too_long(self) -> TooLong {

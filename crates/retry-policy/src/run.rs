@@ -281,8 +281,11 @@ impl Run {
             .jitter
             .wait(backoff, self.step, previous, draw)
             .ok_or(StopReason::ScheduleEnded)?;
+        let is_instead = self.policy.profile.hints().replaces_backoff();
         let (after, source) = match header {
-            Some(header) if asked >= wait.delay => (asked, Source::Header(header)),
+            Some(header) if asked >= wait.delay || is_instead && !asked.is_zero() => {
+                (asked, Source::Header(header))
+            }
             _ => (wait.delay, Source::Backoff),
         };
         if after >= left {

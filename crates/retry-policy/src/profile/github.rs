@@ -7,8 +7,9 @@
 //!
 //! | what | value | source |
 //! | --- | --- | --- |
-//! | wait of the primary limit, if it is longer than our own | until `x-ratelimit-reset`, seconds since 1970 | "you should not retry your request until after the time specified by the `x-ratelimit-reset` header" |
-//! | first delay when throttled, with equal jitter | 120 s, so at least 60 s, then more | "Otherwise, wait for at least one minute … wait for an exponentially increasing amount of time" |
+//! | wait of the primary limit | until `x-ratelimit-reset`, seconds since 1970 | "you should not retry your request until after the time specified by the `x-ratelimit-reset` header" |
+//! | wait of the secondary limit | `Retry-After` | "you should not retry your request until after that many seconds" |
+//! | first delay when throttled and neither is told, with equal jitter | 120 s, so at least 60 s, then more | "Otherwise, wait for at least one minute … wait for an exponentially increasing amount of time" |
 //! | cap | 480 s | our choice: two more steps |
 //! | longest hint | 1 h | the window of the primary limit |
 //! | attempts 3, first delay 50 ms | | those of the [default](super::DEFAULT): "throw an error after a specific number of retries" |
@@ -30,7 +31,9 @@ pub const GITHUB: &Profile = &Profile {
         longest_hint: Duration::from_secs(3600),
         ..default::NUMBERS
     },
-    hints: Rules::new().reset(Reset::new(REMAINING, "x-ratelimit-reset", ResetUnit::EpochSeconds)),
+    hints: Rules::new()
+        .reset(Reset::new(REMAINING, "x-ratelimit-reset", ResetUnit::EpochSeconds))
+        .in_place_of_backoff(),
     refine,
     reads_successes: false,
     pauses_all: false,

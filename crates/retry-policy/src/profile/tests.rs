@@ -148,12 +148,20 @@ fn a_403_of_github_is_a_rate_limit_where_it_says_so() {
         let read = ((outcome.meaning(), outcome.class()), outcome.asked());
         assert_eq!(read, (meaning, hint), "{status} {fields:?} {body}");
     }
-    // Without a hint it is at least a minute, whatever is drawn.
-    let mut run = crate::Run::new(GITHUB.policy(), crate::Safety::Unsafe);
+    // What is asked for, and without a word at least a minute, whatever is drawn.
     let limit = GITHUB.outcome(&Answer::new(403).body(b"secondary rate limit"));
-    let decision = run.after(&limit, Duration::ZERO, 0);
-    let (after, source) = (Duration::from_secs(60), Source::Backoff);
-    assert_eq!(decision, crate::Decision::Retry { after, source });
+    let asked = |seconds| Hint::Wait { after: Duration::from_secs(seconds), source: "retry-after" };
+    for (hint, seconds, source) in [
+        (Hint::None, 60, Source::Backoff),
+        (asked(7), 7, Source::Header("retry-after")),
+        (asked(3600), 3600, Source::Header("retry-after")),
+        (asked(0), 60, Source::Backoff),
+    ] {
+        let mut run = crate::Run::new(GITHUB.policy(), crate::Safety::Unsafe);
+        let decision = run.after(&limit.hint(hint), Duration::ZERO, 0);
+        let after = Duration::from_secs(seconds);
+        assert_eq!(decision, crate::Decision::Retry { after, source });
+    }
 }
 
 #[cfg(feature = "http")]
