@@ -37,10 +37,17 @@ where
     }
 }
 
-/// AWS throttles with a 400 as well: the code stands in the body, which a stack reads.
+/// Some services throttle by a 400; its code stands in a header or in `__type`. These are the codes of AWS's SDKs.
 const AWS: &Profile = &Profile::new("aws").with_refinement(|answer| {
-    let codes = ["Throttl", "TooManyRequests", "LimitExceeded", "SlowDown"];
-    let is_throttled = answer.status() == 400 && codes.iter().any(|code| answer.says(code));
+    const THROTTLED: &str = "Throttling ThrottlingException ThrottledException RequestThrottledException \
+        TooManyRequestsException ProvisionedThroughputExceededException TransactionInProgressException \
+        RequestLimitExceeded BandwidthLimitExceeded LimitExceededException RequestThrottled SlowDown \
+        PriorRequestNotComplete EC2ThrottledException";
+    let is = |code: &str| {
+        let header = answer.header("x-amzn-errortype").unwrap_or_default();
+        header.split(':').next() == Some(code) || answer.says(&format!("{code}\""))
+    };
+    let is_throttled = answer.status() == 400 && THROTTLED.split_whitespace().any(is);
     is_throttled.then_some(Reading::of(Delivery::Answered(429)))
 });
 

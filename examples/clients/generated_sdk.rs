@@ -4,16 +4,20 @@
 //!
 //! Run: `cargo run -p client-examples --example generated_sdk`
 
+use std::time::Duration;
+
 use client_examples::sdk::types::{self, User};
 use client_examples::sdk::{Client, Error};
 use futures_util::{StreamExt, TryStreamExt};
 use pagination::dialect::JUMPCLOUD_V1;
 use pagination::fetch::Fetched;
 use pagination::scan::Ask;
-use pagination::{Failure, Key as RowKey, Order, Page, Pages, Query, Scan, StableSortLayer};
+use pagination::{
+    Failure, Key as RowKey, Order, Page, Pages, Query, Report, Scan, StableSortLayer,
+};
 use retry_layer::observe::on_end;
 use retry_layer::policy::profile;
-use retry_layer::reqwest::{ReqwestBodies, ReqwestService, within_origin};
+use retry_layer::reqwest::{ReqwestBodies, ReqwestService};
 use retry_layer::{BoxError, Credential, Key, RetryLayer};
 use simulated_api::{Api, Fault, SimulatedApi};
 use tower::ServiceBuilder;
@@ -21,18 +25,16 @@ use tower::util::BoxCloneSyncService;
 
 /// The SDK's client over our stack, and the layer that tells how many calls it has sorted.
 pub fn client(base: &str, credential: Credential) -> Result<(Client, StableSortLayer), BoxError> {
-    let http = reqwest::Client::builder();
-    let http = http.retry(reqwest::retry::never()).redirect(within_origin()).build()?;
+    let http = reqwest::Client::builder().timeout(Duration::from_secs(30));
+    let http = ReqwestService::build(http)?.read_ahead(1 << 20); // Cut off: sent again.
+    let own = http.client().clone();
     let sort = StableSortLayer::new(JUMPCLOUD_V1)?;
     let retry = RetryLayer::new(profile::DEFAULT.policy())
         .credential(credential)
         .replay(ReqwestBodies::new(64 * 1024))
         .observe(on_end(|uri, attempts| println!("{}: {attempts}", uri.path())));
-    let stack = ServiceBuilder::new()
-        .layer(sort.clone())
-        .layer(retry)
-        .service(ReqwestService::new(http.clone()).read_ahead(1 << 20)); // Cut off: sent again.
-    Ok((Client::new_with_client(base, http, BoxCloneSyncService::new(stack)), sort))
+    let stack = ServiceBuilder::new().layer(sort.clone()).layer(retry).service(http);
+    Ok((Client::new_with_client(base, own, BoxCloneSyncService::new(stack)), sort))
 }
 
 /// One page by the SDK's own call.
@@ -42,7 +44,9 @@ async fn page(client: Client, ask: Ask) -> Fetched<(Option<RowKey>, User), Error
     let sort = (order == Order::Descending).then_some("-_id");
     match client.list_users(Some(ask.rows()), Some(skip), sort).await {
         Err(error) => {
-            let meaning = error.status().map_or(Failure::Temporary, Failure::of_status);
+            let meaning = error
+                .status()
+                .map_or(Failure::Temporary, |status| Failure::of_status(status.as_u16()));
             Fetched::failed(meaning, error)
         }
         Ok(users) => {
@@ -53,13 +57,12 @@ async fn page(client: Client, ask: Ask) -> Fetched<(Option<RowKey>, User), Error
     }
 }
 
-/// All users, each once.
-pub async fn all_users(client: &Client, url: &str) -> Result<Vec<User>, BoxError> {
+/// All users, each once, if the report says so.
+pub async fn all_users(client: &Client, url: &str) -> Result<(Vec<User>, Report), BoxError> {
     let query = Query::new(JUMPCLOUD_V1, url.parse()?)?;
     let mut users = Pages::over(|ask| page(client.clone(), ask), Scan::new(query)).items();
     let all = users.by_ref().try_collect().await?;
-    println!("{}", users.report());
-    Ok(all)
+    Ok((all, users.report().clone()))
 }
 
 #[tokio::main]
@@ -69,7 +72,8 @@ async fn main() -> Result<(), BoxError> {
     let server = api.serve().await?;
     let credential = Credential::api_key(Key::fixed("key"))?;
     let (client, sort) = client(&format!("http://{}/api", server.address()), credential)?;
-    let users = all_users(&client, &server.url()).await?;
+    let (users, report) = all_users(&client, &server.url()).await?;
     println!("{} users, {} calls sorted by the layer", users.len(), sort.counts().sorted);
+    println!("{report}");
     Ok(())
 }

@@ -2,58 +2,65 @@
 //!
 //! Run: `cargo run -p client-examples --example octocrab`
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::{HeaderValue, Uri};
+use futures_util::{StreamExt, TryStreamExt};
+use http::{Uri, header::USER_AGENT};
 use http_body::Body;
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
-use octocrab::service::middleware::base_uri::BaseUriLayer;
-use octocrab::{AuthState, OctoBody, Octocrab, OctocrabBuilder, Page};
-use retry_layer::observe::on_end;
-use retry_layer::policy::backoff::Backoff;
-use retry_layer::policy::{Policy, profile};
-use retry_layer::replay::TryClone;
-use retry_layer::{BoxError, CollectLayer, Credential, Key, RetryLayer};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use octocrab::service::middleware::{base_uri::BaseUriLayer, extra_headers::ExtraHeadersLayer};
+use octocrab::{AuthState, Error, OctoBody, Octocrab, OctocrabBuilder, Page as Links};
+use pagination::{Failure, Key as RowKey, Page, Pages, Query, Report, Scan};
+use pagination::{dialect::LINK, fetch::Fetched, page::Next, scan::Ask};
+use retry_layer::{BoxError, Credential, Key, Stack};
+use retry_layer::{observe::on_end, policy::profile, replay::TryClone};
 use serde_json::Value;
 use simulated_api::{Api, Fault, SimulatedApi};
-use tower::ServiceBuilder;
 
 /// octocrab over our stack.
-pub fn client(base: Uri, credential: Credential, policy: Policy) -> Octocrab {
+pub fn client(base: Uri, credential: Credential) -> Octocrab {
     // Its `Clone` shares one stream: a clone of a body that was sent is empty.
     let copy =
         |body: &OctoBody| body.try_clone().or_else(|| body.is_end_stream().then(OctoBody::empty));
-    let retry = RetryLayer::new(policy)
-        .credential(credential)
-        .replay(TryClone::new(copy))
-        .observe(on_end(|uri, attempts| println!("{}: {attempts}", uri.path())));
+    let stack = Stack::new(profile::GITHUB).credential(credential).with_retry(|retry| {
+        let said = on_end(|uri, attempts| println!("{}: {attempts}", uri.path()));
+        retry.replay(TryClone::new(copy)).observe(said)
+    });
     let mut hyper = Client::builder(TokioExecutor::new());
-    hyper.retry_canceled_requests(false);
-    let service = ServiceBuilder::new()
-        .layer(BaseUriLayer::new(base)) // Outside: the layer has to know the origin.
-        .map_request(|mut request: http::Request<OctoBody>| {
-            let agent = HeaderValue::from_static("octocrab"); // GitHub refuses requests without.
-            request.headers_mut().insert("user-agent", agent);
-            request
-        })
-        .layer(retry)
-        .layer(CollectLayer::new()) // Cut short: asked for again. The profile reads what an error says.
-        .service(hyper.build_http::<OctoBody>());
-    let Ok(octocrab) =
-        OctocrabBuilder::new_empty().with_service(service).with_auth(AuthState::None).build();
+    let service = stack.around(hyper.retry_canceled_requests(false).build_http::<OctoBody>());
+    let agent = Arc::new(vec![(USER_AGENT, "octocrab".parse().expect("a header's value"))]);
+    let Ok(octocrab) = OctocrabBuilder::new_empty()
+        .with_service(service)
+        .with_layer(&ExtraHeadersLayer::new(agent)) // GitHub refuses requests without.
+        .with_layer(&BaseUriLayer::new(base)) // Above the stack, which has to know the origin.
+        .with_auth(AuthState::None)
+        .build();
     octocrab
 }
 
-/// Every page, by octocrab's own calls.
-pub async fn all(crab: &Octocrab, route: &str) -> octocrab::Result<Vec<Value>> {
-    let mut page: Page<Value> = crab.get(route, None::<&()>).await?;
-    let mut all = page.take_items();
-    while let Some(next) = crab.get_page(&page.next).await? {
-        page = next;
-        all.extend(page.take_items());
+/// One page by octocrab's own calls.
+async fn page(crab: Octocrab, list: &Uri, ask: Ask) -> Fetched<(Option<RowKey>, Value), Error> {
+    let next = ask.cursor().and_then(|link| link.parse().ok());
+    let answer = match next {
+        None => crab.get(format!("{}?per_page={}", list.path(), ask.rows()), None::<&()>).await,
+        Some(_) => crab.get_page(&next).await.map(Option::unwrap_or_default),
+    };
+    match answer {
+        Err(error) => Fetched::failed(Failure::Temporary, error),
+        Ok(Links { items, next, .. }) => {
+            let next = next.map_or(Next::End, |link| Next::Cursor(link.to_string().into()));
+            let key = |row: &Value| row["id"].as_str().map(|id| RowKey::Text(id.to_owned()));
+            Page::of(items.into_iter().map(|row| (key(&row), row)).collect()).with_next(next).into()
+        }
     }
-    Ok(all)
+}
+
+/// All rows of a list. It goes by page numbers, so the report calls it best effort.
+pub async fn all(crab: &Octocrab, list: &Uri) -> Result<(Vec<Value>, Report), BoxError> {
+    let query = Query::new(LINK, list.clone())?.page_size(2)?;
+    let mut rows = Pages::over(|ask| page(crab.clone(), list, ask), Scan::new(query)).items();
+    Ok((rows.by_ref().try_collect().await?, rows.report().clone()))
 }
 
 #[tokio::main]
@@ -64,11 +71,9 @@ async fn main() -> Result<(), BoxError> {
     let api = SimulatedApi::builder(Api::Link).rows(5).script([(2, limit)]).build();
     let server = api.serve().await?;
 
-    // GitHub's profile waits at least a minute, and longer where it is asked to; an example does not.
-    let soon = Backoff::constant(Duration::from_millis(1));
-    let policy = Policy::of(profile::GITHUB).throttled(soon).build()?;
     let base = format!("http://{}", server.address()).parse()?;
-    let crab = client(base, Credential::bearer(Key::fixed("key"))?, policy);
-    println!("{} issues", all(&crab, "/repos/demo/demo/issues?per_page=2").await?.len());
+    let crab = client(base, Credential::bearer(Key::fixed("key"))?);
+    let (issues, report) = all(&crab, &server.url().parse()?).await?;
+    println!("{} issues: {report}", issues.len());
     Ok(())
 }

@@ -10,7 +10,8 @@ use http_body_util::Full;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use opentelemetry_http::{HttpClient, HttpError};
-use retry_layer::policy::{Attempts, profile, safety::Vouched};
+use retry_layer::policy::{Attempts, Class, Profile, classify::Meaning};
+use retry_layer::policy::{profile::Reading, safety::Vouched};
 use retry_layer::{BoxError, Collected, Credential, Key, Stack};
 use simulated_api::{Api, Fault, SimulatedApi};
 use tower::{Service, ServiceExt};
@@ -38,9 +39,16 @@ where
     }
 }
 
+/// OTLP repeats 429, 502, 503 and 504, and no other failure. A 401 gets a fresh credential.
+const OTLP: &Profile = &Profile::new("otlp").with_refinement(|answer| {
+    let class = if answer.status() < 500 { Class::Content } else { Class::Server };
+    let is_final = !matches!(answer.status(), 401 | 429 | 502 | 503 | 504);
+    is_final.then_some(Reading::new(class, Meaning::Permanent))
+});
+
 /// For an exporter whose own retries are turned off: `.with_retry_policy(RetryPolicy::disabled())`.
 pub fn exports(credential: Credential) -> impl HttpClient {
-    let stack = Stack::new(profile::DEFAULT).credential(credential);
+    let stack = Stack::new(OTLP).credential(credential);
     let mut hyper = Client::builder(TokioExecutor::new());
     Exports(stack.around(hyper.retry_canceled_requests(false).build_http()))
 }

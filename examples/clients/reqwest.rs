@@ -4,15 +4,15 @@
 
 use std::time::Duration;
 
-use reqwest::{Body, Client, Error, retry};
+use reqwest::{Body, Client, Error};
 use retry_layer::policy::{Attempts, profile, safety::Vouched};
-use retry_layer::reqwest::{ReqwestBodies, ReqwestService, within_origin};
+use retry_layer::reqwest::{ReqwestBodies, ReqwestService};
 use retry_layer::{BoxError, Credential, Key, RetryLayer};
 use serde_json::json;
 use simulated_api::{Api, Fault, SimulatedApi};
 use tower::{Layer, Service, ServiceExt};
 
-/// The client, and the service around it through which requests are sent.
+/// The service through which requests are sent, and the client that builds them.
 pub fn client(
     credential: Credential,
 ) -> Result<
@@ -22,18 +22,17 @@ pub fn client(
     ),
     Error,
 > {
-    let client = Client::builder()
-        .retry(retry::never()) // One who retries is enough.
-        .redirect(within_origin()) // The credential goes no further.
-        .timeout(Duration::from_secs(30)) // Of each attempt.
-        .cookie_store(true)
-        .gzip(true)
-        .build()?;
+    // Its own retries are turned off, and redirects are followed within their origin.
+    let reqwest = ReqwestService::build(
+        Client::builder()
+            .timeout(Duration::from_secs(30)) // Of each attempt.
+            .cookie_store(true)
+            .gzip(true),
+    )?;
     let layer = RetryLayer::new(profile::DEFAULT.policy())
         .credential(credential)
         .replay(ReqwestBodies::new(64 * 1024));
-    let service = layer.layer(ReqwestService::new(client.clone()));
-    Ok((client, service))
+    Ok((reqwest.client().clone(), layer.layer(reqwest)))
 }
 
 #[tokio::main]

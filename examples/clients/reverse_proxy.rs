@@ -2,46 +2,55 @@
 //!
 //! Run: `cargo run -p client-examples --example reverse_proxy`
 
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+
 use axum::Router;
 use axum::body::Body;
 use axum::http::header::{CONNECTION, HOST};
 use axum::http::uri::{Authority, Scheme};
-use axum::http::{Request, Response, StatusCode, Uri};
+use axum::http::{HeaderMap, Request, StatusCode, Uri};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use retry_layer::policy::{profile, safety::Vouched};
-use retry_layer::replay::Captured;
-use retry_layer::{BoxError, Record, RetryLayer};
+use retry_layer::{BoxError, RetryLayer, observe::on_end, replay::Captured};
 use simulated_api::{Api, Fault, SimulatedApi};
 use tower::{Layer, ServiceExt};
 
 /// What is kept of an upload, so that it can be sent again. A longer one is sent once.
 pub const KEPT: usize = 16 * 1024;
+const CALLERS: BuildHasherDefault<DefaultHasher> = BuildHasherDefault::new();
+
+/// RFC 9110 §7.6.1: what is meant for the next hop only, and what `Connection` names.
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    const ALWAYS: &str = "connection,keep-alive,proxy-authorization,proxy-connection,te,upgrade";
+    let named = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let named = named.collect::<Vec<_>>().join(",");
+    for name in named.split(',').chain(ALWAYS.split(',')) {
+        headers.remove(name.trim());
+    }
+}
 
 /// Forwards everything to this upstream.
 pub fn proxy(upstream: Authority) -> Router {
-    let client: Client<_, Body> = Client::builder(TokioExecutor::new())
-        .retry_canceled_requests(false) // The layer sends again what a dead connection lost.
-        .build_http();
-    let layer =
-        RetryLayer::new(profile::DEFAULT.policy()).replay(Captured::new(KEPT, Body::new)).nested(); // Whoever numbers its attempts sends them again: we do not.
-    let client = layer.layer(client);
+    let mut hyper = Client::builder(TokioExecutor::new());
+    let client = RetryLayer::new(profile::DEFAULT.policy())
+        .replay(Captured::new(KEPT, Body::new))
+        .nested() // Who numbers its attempts sends them again.
+        .scope_by(|_, headers| CALLERS.hash_one(headers.get("x-api-key"))) // One's limit is no other's.
+        .observe(on_end(|_, attempts| println!("{attempts}")))
+        .layer(hyper.retry_canceled_requests(false).build_http::<Body>());
     Router::new().fallback(async move |mut request: Request<Body>| {
         let mut uri = std::mem::take(request.uri_mut()).into_parts();
         (uri.scheme, uri.authority) = (Some(Scheme::HTTP), Some(upstream.clone()));
         *request.uri_mut() = Uri::from_parts(uri).map_err(|_| StatusCode::BAD_REQUEST)?;
         request.headers_mut().remove(HOST); // The client writes its own.
-        request.headers_mut().remove(CONNECTION);
+        remove_hop_by_hop(request.headers_mut());
         if request.uri().path() == Api::JumpCloudSearch.path() {
             request.extensions_mut().insert(Vouched::new()); // A POST that only reads.
         }
-        let record = Record::new();
-        request.extensions_mut().insert(record.clone());
         let answer = client.oneshot(request).await;
-        record.attempts().inspect(|attempts| println!("{attempts}"));
-        answer.map(|answer: Response<_>| answer.map(Body::new)).map_err(|_| StatusCode::BAD_GATEWAY)
+        answer.map(|answer| answer.map(Body::new)).map_err(|_| StatusCode::BAD_GATEWAY)
     })
 }
 

@@ -5,7 +5,7 @@
 use client_examples::notes::Note;
 use client_examples::notes::notes_client::NotesClient;
 use http::{Response, Uri};
-use retry_layer::delivery::of_error;
+use retry_layer::delivery::AnyError;
 use retry_layer::observe::on_end;
 use retry_layer::policy::{profile, safety::Vouched};
 use retry_layer::replay::Captured;
@@ -27,7 +27,7 @@ pub fn client(
     let layer = RetryLayer::new(profile::GRPC.policy()) // Reads the status of gRPC.
         .credential(credential)
         .replay(Captured::new(64 * 1024, Body::new))
-        .delivery(|error: &Error| of_error(error)) // Finds h2's error inside of tonic's.
+        .errors(AnyError) // Finds h2's inside of tonic's.
         .observe(on_end(|uri, attempts| println!("{}: {attempts}", uri.path())));
     NotesClient::with_origin(layer.layer(channel), origin)
 }

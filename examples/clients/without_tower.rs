@@ -6,6 +6,7 @@ use std::thread::sleep;
 use std::time::{Instant, SystemTime};
 
 use http::{Request, Response};
+use retry_layer::delivery::{AnyError, Deliver};
 use retry_layer::policy::profile::{self, Answer};
 use retry_layer::policy::{Decision, Delivery, Outcome, Run, Safety};
 use retry_layer::{BoxError, retry, timer::TokioTimer};
@@ -24,12 +25,10 @@ pub async fn with_closure(
     .await
 }
 
+type Answered = Result<Response<ureq::Body>, Error>;
+
 /// Around a blocking client: `Run` decides, and the loop is ours.
-pub fn blocking(
-    agent: &Agent,
-    request: &Request<&str>,
-    run: &mut Run,
-) -> Result<Response<ureq::Body>, Error> {
+pub fn blocking(agent: &Agent, request: &Request<&str>, run: &mut Run) -> Answered {
     let began = Instant::now();
     loop {
         let ending = agent.run(request.clone());
@@ -40,11 +39,12 @@ pub fn blocking(
             }
             Err(Error::Timeout(_)) => Outcome::timed_out(),
             Err(Error::ConnectionFailed | Error::HostNotFound) => Outcome::new(Delivery::NotSent),
+            Err(Error::Io(error)) => Outcome::new(AnyError.delivery(error)),
             Err(_) => Outcome::new(Delivery::Unknown),
         };
         match run.after(&outcome, began.elapsed(), fastrand::u32(..)) {
             Decision::Retry { after, .. } => sleep(after),
-            _ => return ending, // `run` says why.
+            _ => return ending, // `run` says why; a 401 is the caller's.
         }
     }
 }
@@ -64,7 +64,8 @@ async fn main() -> Result<(), BoxError> {
     let server = api().serve().await?;
     let request = search(server.url())?;
     let mut run = Run::new(policy, Safety::Vouched); // A POST that changes nothing.
-    let client = reqwest::Client::builder().retry(reqwest::retry::never()).build()?;
+    let client = reqwest::Client::builder().retry(reqwest::retry::never());
+    let client = client.redirect(reqwest::redirect::Policy::none()).build()?;
     let answer = with_closure(&client, &request, &mut run).await?;
     println!("async: {} after {}", answer.status(), run.attempts());
 

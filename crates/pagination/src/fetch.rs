@@ -42,18 +42,13 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// What a status says without a layer below: 413, 502 and 504 ask for less; 408, 425, 429, 500 and 503 may pass.
+    /// What a status says without a layer below. 413 (RFC 9110 §15.5.14), 502 and 504 ("prevented by minimizing the scope
+    /// of the request", IXON) ask for less; 408, 500, 503 (RFC 9110), 425 (RFC 8470) and 429 (RFC 6585) may pass.
     #[must_use]
-    pub const fn of_status(status: StatusCode) -> Self {
+    pub const fn of_status(status: u16) -> Self {
         match status {
-            StatusCode::PAYLOAD_TOO_LARGE
-            | StatusCode::BAD_GATEWAY
-            | StatusCode::GATEWAY_TIMEOUT => Self::TooHeavy,
-            StatusCode::REQUEST_TIMEOUT
-            | StatusCode::TOO_EARLY
-            | StatusCode::TOO_MANY_REQUESTS
-            | StatusCode::INTERNAL_SERVER_ERROR
-            | StatusCode::SERVICE_UNAVAILABLE => Self::Temporary,
+            413 | 502 | 504 => Self::TooHeavy,
+            408 | 425 | 429 | 500 | 503 => Self::Temporary,
             _ => Self::Permanent,
         }
     }
@@ -395,7 +390,7 @@ impl<E> Reader<E> {
                     .ceiling_in(words.as_ref().map(super::dialect::ApiWords::message))
                     .map_or(Failure::Permanent, |ceiling| Failure::TooMany { ceiling }),
                 Some(attempts) if attempts.stop_reason().is_some() => told_by(attempts),
-                _ => Failure::of_status(head.status),
+                _ => Failure::of_status(head.status.as_u16()),
             };
             let location = head.headers.get(LOCATION).filter(|_| head.status.is_redirection());
             let error = Error::Status {

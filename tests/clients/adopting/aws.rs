@@ -24,13 +24,12 @@ fn search(url: String, body: SdkBody) -> HttpRequest {
 
 #[tokio::test]
 async fn a_request_of_the_sdk_comes_again_and_its_answer_is_whole() {
-    let throttled = Fault::status(400).body(r#"{"__type":"ThrottlingException"}"#);
-    let faults = [(1, throttled), (2, Fault::CutBody)];
+    let faults = [(1, Fault::status(503)), (2, Fault::CutBody)];
     let (api, server) = serve(Api::JumpCloudSearch, faults).await;
     let request = search(server.url(), SdkBody::from(BODY));
     let answer = connector(api_key()).call(request).await.unwrap();
     let post = |status| ("POST".to_owned(), Some(status), BODY.into());
-    assert_eq!(asked(&api), [post(400), post(200), post(200)]);
+    assert_eq!(asked(&api), [post(503), post(200), post(200)]);
     let page: serde_json::Value = serde_json::from_slice(answer.body().bytes().unwrap()).unwrap();
     assert_eq!(page["results"].as_array().unwrap().len(), 2);
 }
@@ -52,4 +51,20 @@ async fn an_error_is_the_connectors() {
     let error = connector(api_key()).call(request).await.unwrap_err();
     assert!(error.is_io(), "{error:?}");
     assert_eq!(api.log().len(), 1);
+}
+
+#[tokio::test]
+async fn a_400_that_says_so_is_a_throttle() {
+    let says = |body: &str| Fault::status(400).body(body);
+    for (fault, requests) in [
+        (says(r#"{"__type":"com.amazonaws.dynamodb#ProvisionedThroughputExceededException"}"#), 2),
+        (says("").header("x-amzn-errortype", "ThrottlingException:http://internal"), 2),
+        (says(r#"{"__type":"ValidationException","message":"no ThrottlingException here"}"#), 1),
+        (says(r#"{"__type":"ValidationException"}"#), 1),
+    ] {
+        let (api, server) = serve(Api::JumpCloudSearch, [(1, fault)]).await;
+        let request = search(server.url(), SdkBody::from(BODY));
+        connector(api_key()).call(request).await.unwrap();
+        assert_eq!(api.log().len(), requests);
+    }
 }

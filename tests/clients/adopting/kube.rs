@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{ListParams, PostParams};
 use kube::client::{Body, ClientBuilder};
 use kube::{Api, Error};
+use pagination::Outcome;
 use retry_layer::RetryLayer;
 use retry_layer::observe::on_end;
 use retry_layer::policy::profile;
@@ -30,7 +31,8 @@ async fn a_list_goes_on_through_throttling_failures_and_an_expired_token() {
     ];
     let api = SimulatedApi::builder(Simulated::Kubernetes).rows(14).script(faults).build();
     let server = api.serve().await.unwrap();
-    let maps = all(client(origin(&server), bearer())).await.unwrap();
+    let (maps, report) = all(client(origin(&server), bearer())).await.unwrap();
+    assert_eq!(report.outcome(), Some(&Outcome::Complete));
     let names: Vec<_> = maps.into_iter().filter_map(|map| map.metadata.name).collect();
     assert_eq!(names, api.rows().iter().map(|row| row.key().to_owned()).collect::<Vec<_>>());
     let log = api.log();
@@ -46,7 +48,8 @@ async fn every_owed_object_comes_once_while_objects_are_written_and_tokens_expir
         let api = SimulatedApi::builder(Simulated::Kubernetes).rows(30).writes_by_seed(seed);
         let api = api.faults(|asked| (asked.number % 3 == 0).then_some(Fault::Expired)).build();
         let server = api.serve().await.unwrap();
-        let maps = all(client(origin(&server), bearer())).await.unwrap();
+        let (maps, report) = all(client(origin(&server), bearer())).await.unwrap();
+        assert_eq!(report.outcome(), Some(&Outcome::Complete), "seed {seed}");
         let proof = api.proof(maps.iter().filter_map(|map| map.metadata.uid.as_deref()));
         assert_eq!((proof.missing, proof.twice), (0, 0), "seed {seed}");
     }
@@ -59,6 +62,17 @@ async fn a_token_that_leads_nowhere_is_a_failure_and_not_the_end() {
     let error = all(client(origin(&server), bearer())).await.unwrap_err();
     assert!(error.to_string().contains("too old"), "{error}");
     assert_eq!(api.log().len(), 3);
+}
+
+#[tokio::test]
+async fn a_list_that_does_not_go_on_is_not_called_complete() {
+    let again = || Fault::IgnorePosition;
+    let api = SimulatedApi::builder(Simulated::Kubernetes).rows(10);
+    let api = api.faults(move |asked| (asked.number > 1).then(again)).build();
+    let server = api.serve().await.unwrap();
+    let (maps, report) = all(client(origin(&server), bearer())).await.unwrap();
+    assert_eq!(maps.len(), 4);
+    assert!(matches!(report.outcome(), Some(Outcome::Inconsistent { .. })), "{report}");
 }
 
 #[tokio::test]

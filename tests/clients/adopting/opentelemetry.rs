@@ -24,3 +24,14 @@ async fn a_batch_comes_again_and_its_answer_is_whole() {
     let page: serde_json::Value = serde_json::from_slice(answer.body()).unwrap();
     assert_eq!(page["results"].as_array().unwrap().len(), 2);
 }
+
+#[tokio::test]
+async fn only_what_the_protocol_names_is_sent_again() {
+    for (status, requests) in [(429, 2), (502, 2), (503, 2), (504, 2), (408, 1), (500, 1), (400, 1)]
+    {
+        let (api, server) = serve(Api::JumpCloudSearch, [(1, Fault::status(status))]).await;
+        let request = Request::post(server.url()).body(Bytes::from("{}")).unwrap();
+        exports(api_key()).send_bytes(request).await.unwrap();
+        assert_eq!(api.log().len(), requests, "{status}");
+    }
+}

@@ -12,7 +12,7 @@ use axum::extract::Request as Incoming;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect};
 use axum::routing::{any, get};
-use client_tests::Raw;
+use client_tests::{Raw, read_head, write};
 use example::client;
 use futures_util::stream;
 use http_body::Frame;
@@ -183,7 +183,7 @@ fn reading_ahead(
     let policy = Policy::of(profile::GITHUB).backoff(soon).throttled(soon).build().unwrap();
     let client = reqwest::Client::builder().gzip(true).build().unwrap();
     let layer = RetryLayer::new(policy).credential(api_key()).replay(ReqwestBodies::new(0));
-    layer.layer(ReqwestService::from(client).read_ahead(bytes))
+    layer.layer(ReqwestService::new(client).read_ahead(bytes))
 }
 
 #[tokio::test]
@@ -277,4 +277,51 @@ async fn redirects_without_an_end_are_followed_once() {
     let get = request(Method::GET, &start(app).await, "");
     assert!(client(api_key()).unwrap().1.oneshot(get).await.unwrap_err().is_redirect());
     assert_eq!(asked.load(SeqCst), 11, "ten redirects");
+}
+
+#[tokio::test]
+async fn an_answer_that_a_redirect_led_to_is_none_to_a_post() {
+    // The order was taken; what throttles or refuses is the page that it leads to, even at its own address.
+    for status in [401, 421, 425, 429] {
+        for page in ["/orders/1", "/orders"] {
+            let orders = Arc::new(AtomicUsize::new(0));
+            let count = Arc::clone(&orders);
+            let order = async move || {
+                count.fetch_add(1, SeqCst);
+                Redirect::to(page)
+            };
+            let read = async move || StatusCode::from_u16(status).unwrap();
+            let app = Router::new().route("/orders", axum::routing::post(order).get(read));
+            let app = app.route("/orders/1", get(read));
+            let post = request(Method::POST, &format!("{}/orders", start(app).await), "one");
+            let response = client(api_key()).unwrap().1.oneshot(post).await.unwrap();
+            assert_eq!((response.status().as_u16(), orders.load(SeqCst)), (status, 1), "{page}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_an_error_asks_for_counts_whatever_becomes_of_its_body() {
+    for (ends, name) in [(true, "cut"), (false, "stalled")] {
+        let server = Raw::serve(move |number, mut stream| async move {
+            read_head(&mut stream).await.unwrap();
+            if number > 1 {
+                return write(&mut stream, "HTTP/1.1 200 x\r\ncontent-length: 0\r\n\r\n").await;
+            }
+            let head = "HTTP/1.1 429 x\r\nretry-after: 1\r\ncontent-length: 9\r\n\r\nhalf";
+            write(&mut stream, head).await;
+            if !ends {
+                std::future::pending::<()>().await;
+            }
+        })
+        .await;
+        let client = reqwest::Client::builder().timeout(Duration::from_millis(300));
+        let service = ReqwestService::build(client).unwrap().read_ahead(1000);
+        let layer = RetryLayer::new(profile::DEFAULT.policy()).replay(ReqwestBodies::new(0));
+        let post = request(Method::POST, &server.url(), "");
+        let response = layer.layer(service).oneshot(post).await.unwrap();
+        let attempts = Attempts::of(&response);
+        assert_eq!((response.status().as_u16(), attempts.count()), (200, 2), "{name}");
+        assert!(attempts.total_wait() >= Duration::from_secs(1), "{name}: {attempts}");
+    }
 }

@@ -11,8 +11,8 @@ use axum::response::Response;
 use bytes::Bytes;
 use example::{KEPT, proxy};
 use futures_util::StreamExt;
-use http::{Request, StatusCode};
-use http_body_util::StreamBody;
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::{BodyExt, StreamBody};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use simulated_api::{Api, Fault};
@@ -107,4 +107,43 @@ async fn the_answer_streams_through_untouched() {
 async fn next(stream: &mut BodyDataStream) -> Option<Bytes> {
     let piece = tokio::time::timeout(Duration::from_secs(10), stream.next()).await;
     piece.expect("it streams").transpose().unwrap()
+}
+
+#[tokio::test]
+async fn what_is_meant_for_the_next_hop_goes_no_further() {
+    let app = Router::new().fallback(async |headers: HeaderMap| {
+        let mut names: Vec<_> = headers.keys().map(|name| name.as_str().to_owned()).collect();
+        names.sort();
+        names.join(",")
+    });
+    let to = start(proxy(start(app).await)).await;
+    let request = Request::get(format!("http://{to}/any")).header("connection", "x-secret");
+    let request = request.header("x-secret", "1").header("te", "trailers").header("x-own", "1");
+    let answer = send(request.body(Body::empty()).unwrap()).await;
+    let names = Body::new(answer.into_body()).collect().await.unwrap().to_bytes();
+    assert_eq!(names, "host,x-own");
+}
+
+#[tokio::test]
+async fn a_limit_of_one_caller_holds_no_other_back() {
+    let app = Router::new().fallback(async |headers: HeaderMap| {
+        let is_first = headers["x-api-key"] == "first";
+        let status = if is_first { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::OK };
+        (status, [("retry-after", "1")])
+    });
+    let to = start(proxy(start(app).await)).await;
+    let ask = |key: &str| {
+        let request = Request::get(format!("http://{to}/any")).header("x-api-key", key);
+        send(request.body(Body::empty()).unwrap())
+    };
+    let began = std::time::Instant::now();
+    let first = ask("first");
+    let second = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let answer = ask("second").await;
+        (answer.status(), began.elapsed())
+    };
+    let (first, (second, after)) = tokio::join!(first, second);
+    assert_eq!((first.status(), second), (StatusCode::TOO_MANY_REQUESTS, StatusCode::OK));
+    assert!(after < Duration::from_secs(1) && began.elapsed() >= Duration::from_secs(2));
 }

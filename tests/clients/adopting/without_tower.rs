@@ -68,3 +68,18 @@ async fn the_same_decisions_are_made_around_a_closure_and_a_blocking_client() {
         assert!((log[1].at - log[0].at).as_secs() >= 1);
     }
 }
+
+#[tokio::test]
+async fn a_connection_that_was_refused_is_tried_again_whatever_the_request_is() {
+    let url = client_tests::Raw::nobody().await;
+    let request = Request::post(url).body(BODY).unwrap();
+    let mut run = Run::new(profile::DEFAULT.policy(), Safety::Unsafe);
+    let sent = tokio::task::spawn_blocking(move || (blocking(&agent(), &request, &mut run), run));
+    let (answer, run) = sent.await.unwrap();
+    let error = answer.unwrap_err();
+    assert!(
+        run.attempts().iter().all(|attempt| attempt.delivery() == Delivery::NotSent),
+        "{error:?}"
+    );
+    assert_eq!(run.attempts().count(), 3);
+}
