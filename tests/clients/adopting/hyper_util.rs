@@ -89,7 +89,9 @@ async fn a_pooled_connection_that_died_costs_nothing_where_nothing_was_sent() {
                 async move {
                     let mut left = if number == 1 { 1 } else { usize::MAX };
                     while left > 0 && read_head(&mut stream).await.is_some() {
-                        let _ = stream.read_exact(&mut [0; 4]).await;
+                        let mut body = [0; 4];
+                        let _ = stream.read_exact(&mut body).await;
+                        assert_eq!(&body, b"body");
                         count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
                         write(&mut stream, "HTTP/1.1 200 x\r\ncontent-length: 0\r\n\r\n").await;
                         left -= 1;
@@ -140,5 +142,24 @@ async fn a_pooled_connection_of_http2_that_was_closed_costs_nothing() {
                 assert_eq!(server.connections(), connections, "{method}");
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn a_pooled_connection_of_http2_that_died_with_a_request_leaves_its_fate_unknown() {
+    for (method, requests, answered) in [("GET", 3, true), ("POST", 2, false)] {
+        // The second request meets a reset on the connection of the first.
+        let faults = [(2, Fault::ResetBeforeHead)];
+        let api = if method == "GET" { Api::JumpCloudV1 } else { Api::JumpCloudSearch };
+        let (api, server) = serve(api, faults).await;
+        let client = client(true, api_key());
+        let send = |method| {
+            let request = Request::builder().method(method).uri(server.url());
+            client.clone().oneshot(request.body(whole(BODY)).unwrap())
+        };
+        send(method).await.unwrap().into_body().collect().await.unwrap();
+        assert_eq!(send(method).await.is_ok(), answered, "{method}");
+        assert!(asked(&api).iter().all(|(_, _, body)| body == BODY));
+        assert_eq!(api.log().len(), requests, "{method}");
     }
 }

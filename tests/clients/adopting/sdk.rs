@@ -59,3 +59,11 @@ async fn an_error_of_the_api_is_the_sdks_own() {
     }
     assert_eq!((api.log().len(), sort.counts().sorted), (1, 1));
 }
+
+/// The page cannot compile the hook, which has to stand beside the generated code, so it shows the one that is.
+#[test]
+fn the_page_shows_the_hook_as_it_stands() {
+    let hook = include_str!("../../../examples/clients/sdk.rs");
+    let hook = hook.split_once("\n\n").unwrap().1.trim();
+    assert!(include_str!("../../../docs/adopting.md").contains(hook));
+}
