@@ -328,8 +328,8 @@ impl State {
         let mut page: Vec<&Row> = rows[start..].iter().take(limit).copied().collect();
         let more = start + page.len() < rows.len();
         // Behind no row is before all of them.
-        let last = (start + page.len()).checked_sub(1);
-        let next = last.map_or(FIRST, |last| rows[last].key());
+        let behind = (start + page.len()).checked_sub(1);
+        let next = behind.map_or(FIRST, |at| rows[at].key());
         let left = rows.len() - start - page.len();
         let next = more.then_some(next);
         if matches!(fault, Some(Fault::IgnoreSort)) {
