@@ -8,7 +8,9 @@ use client_tests::{
     Raw, frame, goaway, ok, read_first_request, read_head, reset, rst_stream, write,
 };
 use http::{Method, Request};
-use http_body_util::Full;
+use http_body::Frame;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{Full, StreamBody};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -305,4 +307,25 @@ async fn a_socket_that_never_connects_has_sent_nothing() {
     let unavailable = tokio::net::TcpSocket::new_v4().unwrap().bind(foreign).unwrap_err();
     assert_eq!(unavailable.kind(), std::io::ErrorKind::AddrNotAvailable);
     assert_eq!(KnownErrors.delivery(&unavailable), NotSent);
+}
+
+#[tokio::test]
+async fn what_the_requests_own_body_met_says_nothing_of_the_request() {
+    let server = Raw::serve(|_, mut stream| async move {
+        let _ = read_head(&mut stream).await;
+        let _ = stream.read_exact(&mut [0; 100]).await;
+    })
+    .await;
+    // A body that comes from another server, which went away in the middle.
+    let pieces = futures_util::stream::unfold(0, |number| async move {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let piece =
+            if number == 0 { Ok(Frame::data(Bytes::from_static(b"half"))) } else { Err(refused) };
+        Some((piece, number + 1))
+    });
+    let client: Client<HttpConnector, _> = Client::builder(TokioExecutor::new()).build_http();
+    let body = UnsyncBoxBody::new(StreamBody::new(pieces));
+    let error = client.request(Request::post(server.url()).body(body).unwrap()).await.unwrap_err();
+    assert_eq!(KnownErrors.delivery(&error), Unknown, "{error:?}");
 }

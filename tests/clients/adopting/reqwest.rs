@@ -12,7 +12,7 @@ use axum::extract::Request as Incoming;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect};
 use axum::routing::{any, get};
-use client_tests::{Raw, read_head, write};
+use client_tests::{Raw, frame, read_first_request, read_head, rst_stream, write};
 use example::client;
 use futures_util::stream;
 use http_body::Frame;
@@ -24,6 +24,7 @@ use retry_layer::policy::{Attempts, Delivery, Policy, backoff::Backoff, profile,
 use retry_layer::reqwest::{ReqwestBodies, ReqwestService};
 use retry_layer::{BoxError, Record, RetryLayer};
 use simulated_api::{Api, Fault};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tower::{Layer, Service, ServiceExt};
 
@@ -324,4 +325,28 @@ async fn what_an_error_asks_for_counts_whatever_becomes_of_its_body() {
         assert_eq!((response.status().as_u16(), attempts.count()), (200, 2), "{name}");
         assert!(attempts.total_wait() >= Duration::from_secs(1), "{name}: {attempts}");
     }
+}
+
+#[tokio::test]
+async fn what_breaks_the_body_of_an_answer_says_nothing_of_the_request() {
+    let server = Raw::serve(async |_, mut stream| {
+        if read_first_request(&mut stream).await.is_some() {
+            // A head of status 200, a piece of the body, and then: refused.
+            let head = frame(1, 0x4, 1, &[0x88]);
+            let answer = [head, frame(0, 0, 1, b"created"), rst_stream(1, 7)].concat();
+            let _ = stream.write_all(&answer).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    let client = reqwest::Client::builder().http2_prior_knowledge();
+    let client = client.retry(reqwest::retry::never()).redirect(reqwest::redirect::Policy::none());
+    let service = ReqwestService::new(client.build().unwrap()).read_ahead(1000);
+    let layer = RetryLayer::new(profile::DEFAULT.policy()).replay(ReqwestBodies::new(0));
+    let record = Record::new();
+    let mut post = request(Method::POST, &server.url(), "one");
+    post.extensions_mut().insert(record.clone());
+    let service = layer.delivery(of_reqwest_without_redirects).layer(service);
+    assert!(service.oneshot(post).await.is_err());
+    assert_eq!(record.attempts().unwrap().count(), 1);
 }
