@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
+use http_body_util::{Full, StreamBody};
 use retry_policy::attempts::Record;
 use retry_policy::backoff::Backoff;
 use retry_policy::hint::Source;
@@ -413,5 +413,28 @@ async fn a_body_above_the_limit_is_an_error_and_no_second_request() {
             assert!(matches!(error.downcast_ref(), Some(CollectError::TooLarge { limit: 1024 })));
         }
         assert_eq!(*calls.lock().unwrap(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_whose_body_is_cut_short_still_says_what_it_means() {
+    for (status, attempts, waited) in [(429, 2, 7), (503, 2, 7), (400, 1, 0), (200, 2, 1)] {
+        let calls = Arc::new(Mutex::new(0));
+        let service = service_fn(move |_: Request<String>| {
+            *calls.lock().unwrap() += 1;
+            let is_first = *calls.lock().unwrap() == 1;
+            let end = is_first.then_some(Err(BoxError::from("cut")));
+            let half = Ok(http_body::Frame::data(Bytes::from_static(b"half")));
+            let body = StreamBody::new(futures_util::stream::iter([half].into_iter().chain(end)));
+            let answer = Response::builder().status(if is_first { status } else { 200 });
+            let answer = if status == 200 { answer } else { answer.header("retry-after", "7") };
+            async move { Ok::<_, BoxError>(answer.body(body).unwrap()) }
+        });
+        let began = Instant::now();
+        let layer = RetryLayer::new(policy(5).build().unwrap());
+        let answer = layer.layer(CollectLayer::new().layer(service)).oneshot(get()).await.unwrap();
+        assert_eq!(answer.body().bytes(), "half", "{status}: what had come, or all of it");
+        let seen = (Attempts::of(&answer).count(), began.elapsed());
+        assert_eq!(seen, (attempts, secs(waited)), "{status}");
     }
 }
