@@ -10,6 +10,7 @@
 //! | --- | --- | --- | --- |
 //! | limit | 64 MiB | at least 1 byte | our choice: a thousand times a usual page |
 
+use core::cell::Cell;
 use core::fmt;
 use core::future::Future;
 use core::num::NonZeroUsize;
@@ -17,6 +18,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use http::response::Parts;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
@@ -106,7 +108,7 @@ pin_project! {
     #[project = StateProj]
     enum State<F, RB> {
         Call { #[pin] call: F },
-        Read { head: Option<http::response::Parts>, #[pin] body: RB, read: Read },
+        Read { head: Option<Parts>, #[pin] body: RB, read: Read },
     }
 }
 
@@ -161,15 +163,21 @@ where
                     }
                     this.state.set(State::Read { head: Some(head), body, read: Read::default() });
                 }
-                StateProj::Read { head, body, read } => match ready!(body.poll_frame(cx)) {
-                    Some(Err(error)) => {
-                        // The head of an error says what it means, and how long to wait, whatever becomes of its body.
+                StateProj::Read { head, body, read } => match body.poll_frame(cx) {
+                    // The head of an error says what it means, and how long to wait, whatever becomes of its body.
+                    Poll::Ready(Some(Err(error))) => {
                         let Some(head) = head.take_if(|head| head.status.as_u16() >= 400) else {
                             return Poll::Ready(Err(CollectError::Body(error.into()).into()));
                         };
                         return Poll::Ready(Ok(answer(head, core::mem::take(read))));
                     }
-                    Some(Ok(frame)) => match frame.into_data() {
+                    Poll::Pending => {
+                        let is_said =
+                            |head: &mut Parts| is_last_call() && head.status.as_u16() >= 400;
+                        let Some(head) = head.take_if(is_said) else { return Poll::Pending };
+                        return Poll::Ready(Ok(answer(head, core::mem::take(read))));
+                    }
+                    Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                         Ok(data) => {
                             if data.remaining() > *this.limit - read.len() {
                                 return Poll::Ready(Err(too_large.into()));
@@ -178,7 +186,7 @@ where
                         }
                         Err(frame) => read.trailers = frame.into_trailers().ok(),
                     },
-                    None => {
+                    Poll::Ready(None) => {
                         let head = head.take().expect("polled after it was ready");
                         return Poll::Ready(Ok(answer(head, core::mem::take(read))));
                     }
@@ -188,7 +196,29 @@ where
     }
 }
 
-fn answer(mut head: http::response::Parts, read: Read) -> Response<Collected> {
+thread_local! {
+    static LAST_CALL: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Polls an attempt whose time is up once more: who still reads the body of an error hands on what has come.
+pub(crate) fn last_call<T>(poll: impl FnOnce() -> T) -> T {
+    /// Ends the call even if the poll panics.
+    struct End;
+    impl Drop for End {
+        fn drop(&mut self) {
+            LAST_CALL.set(false);
+        }
+    }
+    let _end = End;
+    LAST_CALL.set(true);
+    poll()
+}
+
+pub(crate) fn is_last_call() -> bool {
+    LAST_CALL.get()
+}
+
+fn answer(mut head: Parts, read: Read) -> Response<Collected> {
     let body = read.finish();
     if head.status.as_u16() >= 400 {
         head.extensions.insert(ErrorBody(body.bytes.clone()));

@@ -31,7 +31,7 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::collect::ErrorBody;
+use crate::collect::{ErrorBody, is_last_call};
 
 /// Makes a service of whose errors the layers above can see the beginning.
 #[derive(Clone, Copy, Debug)]
@@ -109,7 +109,9 @@ where
             *this.peeked = Some((head, peeked));
         }
         if let Some((_, peeked)) = this.peeked {
-            ready!(peeked.poll_beginning(*this.limit, cx));
+            if peeked.poll_beginning(*this.limit, cx).is_pending() && !is_last_call() {
+                return Poll::Pending;
+            }
         }
         let (mut head, peeked) = this.peeked.take().expect("it is being looked at");
         head.extensions.insert(ErrorBody::new(peeked.first_bytes(*this.limit)));

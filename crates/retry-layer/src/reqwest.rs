@@ -37,7 +37,7 @@ use retry_policy::Safety;
 use tower_service::Service;
 
 use crate::closure::OfRedirect;
-use crate::collect::ErrorBody;
+use crate::collect::{ErrorBody, is_last_call};
 use crate::peek::Peeked;
 use crate::replay::{Captured, Kept, Replay};
 
@@ -163,8 +163,11 @@ impl Future for Sending {
                     this.stage.set(Stage::Read { answer: Some((head, Peeked::new(body))) });
                 }
                 Now::Read { answer } => {
-                    let (_, body) = answer.as_mut().expect("polled after its end");
-                    ready!(body.poll_beginning(*this.read_ahead, cx));
+                    let (head, body) = answer.as_mut().expect("polled after its end");
+                    let is_known = || is_last_call() && head.status.as_u16() >= 400;
+                    if body.poll_beginning(*this.read_ahead, cx).is_pending() && !is_known() {
+                        return Poll::Pending;
+                    }
                     let (mut head, mut body) = answer.take().expect("it was just there");
                     // The head of an error says what it means, whatever becomes of its body.
                     if head.status.as_u16() < 400 {

@@ -30,6 +30,7 @@ use super::at::At;
 use super::life::Life;
 use super::service::Shared;
 use super::strategies::{Answer, Answered, Strategies};
+use crate::collect::last_call;
 use crate::credential::Age;
 use crate::delivery::Deliver;
 use crate::limits::{Entry, Scope, Ticket};
@@ -189,7 +190,13 @@ where
                         Poll::Ready(answer) => Some(answer),
                         Poll::Pending => {
                             ready!(self.as_mut().poll_limit(cx));
-                            None
+                            // Time is up. If an error's head has come, it says more than a timeout.
+                            let mut this = self.as_mut().project();
+                            let call = this.call.as_mut().as_pin_mut();
+                            match last_call(|| call.map(|call| call.poll(cx))) {
+                                Some(Poll::Ready(Ok(response))) => Some(Ok(response)),
+                                _ => None,
+                            }
                         }
                     };
                     self.as_mut().ended(answer)

@@ -11,6 +11,7 @@ use core::convert::Infallible;
 use core::num::NonZeroU32;
 use core::time::Duration;
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -343,10 +344,7 @@ async fn a_later_attempt_waits_until_the_service_is_ready_again() {
         type Response = Response<String>;
         type Error = Infallible;
         type Future = core::future::Ready<Result<Response<String>, Infallible>>;
-        fn poll_ready(
-            &mut self,
-            cx: &mut core::task::Context<'_>,
-        ) -> core::task::Poll<Result<(), Infallible>> {
+        fn poll_ready(&mut self, cx: &mut core::task::Context<'_>) -> Poll<Result<(), Infallible>> {
             let next = self.0.lock().unwrap().1;
             match next {
                 Some(at) if at > Instant::now() => {
@@ -355,9 +353,9 @@ async fn a_later_attempt_waits_until_the_service_is_ready_again() {
                         tokio::time::sleep_until(at).await;
                         waker.wake();
                     });
-                    core::task::Poll::Pending
+                    Poll::Pending
                 }
-                _ => core::task::Poll::Ready(Ok(())),
+                _ => Poll::Ready(Ok(())),
             }
         }
         fn call(&mut self, _: Request<String>) -> Self::Future {
@@ -436,5 +434,33 @@ async fn an_error_whose_body_is_cut_short_still_says_what_it_means() {
         assert_eq!(answer.body().bytes(), "half", "{status}: what had come, or all of it");
         let seen = (Attempts::of(&answer).count(), began.elapsed());
         assert_eq!(seen, (attempts, secs(waited)), "{status}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_whose_body_never_ends_still_says_what_it_means() {
+    // The attempt is cut off after 5 s; what follows is what the head says, or a timeout's backoff of 1 s.
+    for (status, attempts, elapsed) in [(429, 2, 5 + 60), (400, 1, 5), (200, 2, 5 + 1)] {
+        let calls = Arc::new(Mutex::new(0));
+        let service = service_fn(move |_: Request<String>| {
+            *calls.lock().unwrap() += 1;
+            let is_first = *calls.lock().unwrap() == 1;
+            let half = Ok::<_, BoxError>(http_body::Frame::data(Bytes::from_static(b"half")));
+            let half = futures_util::stream::iter([half]);
+            let end = futures_util::stream::poll_fn(move |_| {
+                if is_first { Poll::Pending } else { Poll::Ready(None) }
+            });
+            let body = StreamBody::new(futures_util::StreamExt::chain(half, end));
+            let answer = Response::builder().status(if is_first { status } else { 200 });
+            let answer = if status == 200 { answer } else { answer.header("retry-after", "60") };
+            async move { Ok::<_, BoxError>(answer.body(body).unwrap()) }
+        });
+        let began = Instant::now();
+        let layer = RetryLayer::new(policy(5).build().unwrap()).attempt_timeout(secs(5));
+        let collect = CollectLayer::new().layer(service);
+        let answer = layer.layer(collect).oneshot(get()).await.unwrap();
+        assert_eq!(answer.body().bytes(), "half", "{status}");
+        let seen = (Attempts::of(&answer).count(), began.elapsed());
+        assert_eq!(seen, (attempts, secs(elapsed)), "{status}");
     }
 }
