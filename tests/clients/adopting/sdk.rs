@@ -3,11 +3,12 @@
 mod example;
 
 use client_examples::sdk::Error;
+use client_examples::sdk::types::Search;
 use example::{all_users, client};
 use pagination::Outcome;
 use simulated_api::{Api, Fault, SimulatedApi};
 
-use crate::{api_key, origin, serve};
+use crate::{api_key, asked, origin, serve};
 
 #[tokio::test]
 async fn every_call_of_the_sdk_is_sorted_and_sent_again() {
@@ -58,6 +59,26 @@ async fn an_error_of_the_api_is_the_sdks_own() {
         other => panic!("{other:?}"),
     }
     assert_eq!((api.log().len(), sort.counts().sorted), (1, 1));
+}
+
+#[tokio::test]
+async fn a_body_of_the_sdk_comes_again_where_it_may_and_not_where_it_may_not() {
+    for (fault, statuses) in [
+        (Fault::status(429), &[Some(429), Some(200)][..]),
+        (Fault::status(503), &[Some(503)]),
+        (Fault::ResetBeforeHead, &[None]),
+    ] {
+        let (api, server) = serve(Api::JumpCloudSearch, [(1, fault)]).await;
+        let (client, _) = client(&format!("{}api", origin(&server)), api_key()).unwrap();
+        let answer = client.search_users(&Search { limit: 2 }).await;
+        let post = |status: &Option<u16>| ("POST".to_owned(), *status, r#"{"limit":2}"#.into());
+        assert_eq!(asked(&api), statuses.iter().map(post).collect::<Vec<_>>());
+        match (answer, statuses.last().unwrap()) {
+            (Ok(page), Some(200)) => assert_eq!(page.into_inner().results.len(), 2),
+            (Err(error), status) => assert_eq!(error.status().map(|it| it.as_u16()), *status),
+            (Ok(_), status) => panic!("{status:?}"),
+        }
+    }
 }
 
 /// The page cannot compile the hook, which has to stand beside the generated code, so it shows the one that is.
