@@ -139,7 +139,7 @@ async fn a_limit_of_one_caller_holds_no_other_back() {
     let began = std::time::Instant::now();
     let first = ask("first");
     let second = async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
         let answer = ask("second").await;
         (answer.status(), began.elapsed())
     };
