@@ -4,6 +4,9 @@
 //! under the attempt's own timeout, instead of a surprise for the caller after the last decision
 //! was made. The price is memory: an answer is held as a whole, up to a limit.
 //!
+//! An error, a status of 400 and above, is an answer all the same: its head says what it means and how long to wait. If its
+//! body is cut short, or stalls until the attempt's time is up, it is returned with as much of it as came.
+//!
 //! # Numbers
 //!
 //! | what | default | bounds | source |

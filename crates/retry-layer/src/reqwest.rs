@@ -52,7 +52,8 @@ pub struct ReqwestService {
 }
 
 impl ReqwestService {
-    /// Over a client that retries nothing by itself and follows redirects [`within_origin`].
+    /// Over a client that retries nothing by itself and follows redirects [`within_origin`], whatever the builder said of
+    /// both. One that is to follow none goes into [`new`](Self::new).
     ///
     /// # Errors
     ///
