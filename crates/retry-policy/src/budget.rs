@@ -10,7 +10,7 @@
 //!
 //! > retries ≤ reserve + ratio × successes + given back + probes
 //!
-//! *Given back* are the retries that were never sent, and when shedding the retries that succeeded; a probe
+//! *Given back* are the retries that were never sent and those that succeeded, probes included; a probe
 //! is a retry while the bucket is empty, of which there are at most 8 + t / 120 s in a time t without
 //! a success. So at total failure the load of any number of requests tends to 1.
 //!
@@ -19,7 +19,7 @@
 //! | | reserve | a retry costs | a success earns | else |
 //! | --- | --- | --- | --- | --- |
 //! | [`shed`](Budget::shed) | 10 | 1 | 10 %, and a retry that succeeds gets its token back | probes |
-//! | [`pace`](Budget::pace) | 10 | 1 | 30 % | probes |
+//! | [`pace`](Budget::pace) | 10 | 1 | 5 %, and a retry that succeeds gets its token back besides | probes |
 //! | [`strict`](Budget::strict) | 10, starting with none | 1 | 10 %, as `shed` | probes |
 //! | [`aws`](Budget::aws) | 500 | 14, throttled 5 | 1, or the cost of the last retry | |
 //! | [`grpc`](Budget::grpc) | as stated | 1, each failure | as stated | retries only above half |
@@ -31,7 +31,7 @@
 //! | --- | --- | --- | --- |
 //! | reserve | 10 tokens | 1 to 4,000,000 | gRPC's `maxTokens` (proposal A6) |
 //! | a success earns, shedding | 10 % of a token | 0 to 100 % | the retry ratio of the SRE book, chapter 21 |
-//! | a success earns, pacing | 30 % of a token | 0 to 100 % | our choice: the best of a model of metastable collapse |
+//! | a success earns, pacing | 5 % of a token | 0 to 100 % | our choice: the most that leaves a model of metastable collapse no later than no retries do (`cargo run --release -p storm -- collapse`) |
 //! | probe while empty | after 1 s, then 2, 4, … 64, 120 s | | our choice: a breaker's half-open probe |
 //!
 //! # Time, randomness
@@ -39,6 +39,7 @@
 //! `now` is read from any monotonic clock that all callers share. A success asks for no time; a retry's time is
 //! only looked at when it takes the last token or finds none, and by Finagle's preset.
 
+mod probe;
 mod window;
 
 use core::fmt;
@@ -47,6 +48,7 @@ use core::time::Duration;
 
 use crate::ratio::Ratio;
 use crate::{Class, Decision, StopReason};
+use probe::Probe;
 use window::Window;
 
 /// One token, in thousandths.
@@ -101,12 +103,23 @@ struct Terms {
     /// What every request earns when it begins.
     request: u32,
     success: u32,
-    /// Whether a retry that succeeds gets back what it took.
-    gives_back: bool,
+    /// What a retry that succeeds gets.
+    retried: Retried,
     /// Whether every failure pays, and retries are made above half the capacity only.
     charges_failures: bool,
     probes: bool,
     when_empty: WhenEmpty,
+}
+
+/// What a retry that succeeds gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Retried {
+    /// What any success earns.
+    Earns,
+    /// What it took.
+    GetsBack,
+    /// What it took, and what any success earns: while retries succeed there may be ever more of them.
+    GetsBackAndEarns,
 }
 
 impl Budget {
@@ -120,8 +133,8 @@ impl Budget {
     #[must_use]
     pub const fn pace() -> Self {
         Self::on(Terms {
-            success: TOKEN.saturating_mul(3) / 10,
-            gives_back: false,
+            success: TOKEN / 20,
+            retried: Retried::GetsBackAndEarns,
             when_empty: WhenEmpty::Pace,
             ..SHED
         })
@@ -161,7 +174,7 @@ impl Budget {
             capacity: TOKEN.saturating_mul(max_tokens as u32),
             start: TOKEN.saturating_mul(max_tokens as u32),
             success: ratio.thousandths() as u32,
-            gives_back: false,
+            retried: Retried::Earns,
             charges_failures: true,
             probes: false,
             ..SHED
@@ -178,7 +191,7 @@ impl Budget {
             start: FINAGLE_ZERO.saturating_add(TOKEN.saturating_mul(100)),
             request: TOKEN / 5,
             success: 0,
-            gives_back: false,
+            retried: Retried::Earns,
             probes: false,
             ..SHED
         });
@@ -325,10 +338,14 @@ impl Budget {
             return false;
         }
         self.probe.reset();
-        match last {
-            Some(Token(taken)) if self.terms.gives_back && taken > 0 => self.add(taken),
-            _ => self.add(self.terms.success),
-        }
+        let Terms { cost, success, retried, .. } = self.terms;
+        // A probe took nothing, and has shown as much.
+        let taken = last.map(|Token(taken)| if taken > 0 { taken } else { cost });
+        self.add(match (retried, taken) {
+            (Retried::Earns, _) | (_, None) => success,
+            (Retried::GetsBack, Some(taken)) => taken,
+            (Retried::GetsBackAndEarns, Some(taken)) => taken.saturating_add(success),
+        });
         true
     }
 
@@ -370,7 +387,7 @@ const SHED: Terms = Terms {
     throttled_cost: TOKEN,
     request: 0,
     success: TOKEN / 10,
-    gives_back: true,
+    retried: Retried::GetsBack,
     charges_failures: false,
     probes: true,
     when_empty: WhenEmpty::Shed,
@@ -435,66 +452,6 @@ impl fmt::Display for InvalidBudget {
 
 #[cfg(feature = "std")]
 impl std::error::Error for InvalidBudget {}
-
-/// The retries that an empty bucket grants: when the next one is due, in 28 bits of milliseconds, and
-/// how many there were, in 4 bits. Zero before the first. The milliseconds come round every three days; a
-/// time that is further ahead than any probe is past.
-struct Probe(AtomicU32);
-
-impl Probe {
-    const TIME: u32 = u32::MAX >> 4;
-    const LAST: u32 = 8;
-
-    const fn new() -> Self {
-        Self(AtomicU32::new(0))
-    }
-
-    /// The time from probe to probe: 1, 2, 4, … 64, 120 s.
-    const fn interval_ms(count: u32) -> u32 {
-        if count >= Self::LAST { 120_000 } else { 500 << count }
-    }
-
-    /// The lowest bits of the time in milliseconds.
-    #[allow(clippy::cast_possible_truncation, reason = "only the lowest bits are kept")]
-    const fn millis(now: Duration) -> u32 {
-        now.as_millis() as u32 & Self::TIME
-    }
-
-    /// The word for probe number `count`, due its interval after now.
-    const fn due(now: Duration, count: u32) -> u32 {
-        (Self::millis(now).wrapping_add(Self::interval_ms(count)) & Self::TIME) << 4 | count
-    }
-
-    fn take(&self, now: Duration) -> Result<(), Duration> {
-        let now_ms = Self::millis(now);
-        let mut word = self.0.load(Relaxed);
-        loop {
-            let (ahead, count) = ((word >> 4).wrapping_sub(now_ms) & Self::TIME, word & 0xf);
-            let is_due = word != 0 && (ahead == 0 || ahead > Self::interval_ms(Self::LAST));
-            if word != 0 && !is_due {
-                return Err(now.saturating_add(Duration::from_millis(ahead.into())));
-            }
-            let next = Self::due(now, count.saturating_add(1).min(Self::LAST));
-            // Whoever moves the time on has the probe; another turn means that somebody else has.
-            match self.0.compare_exchange(word, next, Relaxed, Relaxed) {
-                Ok(_) if is_due => return Ok(()),
-                Ok(_) => word = next,
-                Err(changed) => word = changed,
-            }
-        }
-    }
-
-    /// The bucket has become empty: the first probe is due in a second.
-    fn arm(&self, now: Duration) {
-        let _ = self.0.compare_exchange(0, Self::due(now, 1), Relaxed, Relaxed);
-    }
-
-    fn reset(&self) {
-        if self.0.load(Relaxed) != 0 {
-            self.0.store(0, Relaxed);
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests;

@@ -45,10 +45,20 @@ fn ten_successes_earn_one_retry_when_shedding() {
 }
 
 #[test]
-fn a_retry_that_succeeds_gets_its_token_back_only_when_shedding() {
-    for (budget, left) in [(Budget::shed(), 10_000), (Budget::pace(), 9_300)] {
-        let token = budget.take(FAULT, Duration::ZERO).unwrap();
-        budget.end(Decision::Return, Some(token));
+fn a_retry_that_succeeds_gets_its_token_back_and_earns_besides_when_pacing() {
+    for (budget, left) in [(Budget::shed(), 6_000), (Budget::pace(), 6_050)] {
+        let mut tokens = [(); 5].map(|()| budget.take(FAULT, Duration::ZERO).ok());
+        budget.end(Decision::Return, tokens[0].take());
+        assert_eq!(budget.thousandths(), left, "{budget:?}");
+    }
+}
+
+#[test]
+fn a_probe_that_succeeds_earns_a_whole_token() {
+    for (budget, left) in [(Budget::shed(), 1_000), (Budget::pace(), 1_050)] {
+        let budget = emptied(budget);
+        let probe = budget.take(FAULT, secs(1)).unwrap();
+        budget.end(Decision::Return, Some(probe));
         assert_eq!(budget.thousandths(), left, "{budget:?}");
     }
 }
@@ -76,7 +86,7 @@ fn an_empty_bucket_grants_one_probe_at_growing_intervals_until_a_success() {
         assert_eq!(take(&budget, now), Err(Some(now + secs(interval))));
         now += secs(interval);
     }
-    budget.end(Decision::Return, None); // 0.3 of a token: still empty
+    budget.end(Decision::Return, None); // 0.05 of a token: still empty
     assert_eq!(take(&budget, now), Err(Some(now + secs(1))));
     let weeks = now + secs(5 * 7 * 24 * 60 * 60);
     assert_eq!(take(&budget, weeks), Ok(()), "after any time, however long");
@@ -251,9 +261,7 @@ fn presets_behave_as_what_they_are_named_after() {
 
 #[test]
 fn threads_never_take_more_than_the_guarantee() {
-    for (budget, gives_back) in
-        [(Budget::shed(), true), (Budget::strict(), true), (Budget::pace(), false)]
-    {
+    for budget in [Budget::shed(), Budget::strict(), Budget::pace()] {
         let (reserve, ratio) = (budget.thousandths(), budget.terms.success);
         let counts: Vec<(u32, u32, u32)> = std::thread::scope(|scope| {
             let work = |seed| {
@@ -265,7 +273,7 @@ fn threads_never_take_more_than_the_guarantee() {
                         retries += u32::from(last.is_some());
                         if draws.happens(300) {
                             successes += 1;
-                            given_back += u32::from(last.is_some() && gives_back);
+                            given_back += u32::from(last.is_some());
                             budget.end(Decision::Return, last);
                         } else if let (Some(token), true) = (last, draws.happens(100)) {
                             given_back += 1;
@@ -305,7 +313,6 @@ proptest! {
         steps in proptest::collection::vec((0..4_u8, 0..5_000_u64), 1..400), kind in 0..3_u8,
     ) {
         let budget = [Budget::shed, Budget::strict, Budget::pace][usize::from(kind)]();
-        let gives_back = budget.terms.gives_back;
         let mut allowed = u64::from(budget.thousandths());
         let (mut now, mut retries, mut probes) = (0, 0_u64, 0_u64);
         let mut open = Vec::new();
@@ -327,8 +334,12 @@ proptest! {
                 },
                 _ => {
                     let last = open.pop();
-                    let back = last.as_ref().map_or(0, |token| token.0);
-                    allowed += u64::from(if gives_back && back > 0 { back } else { budget.terms.success });
+                    let earns = u64::from(budget.terms.success);
+                    allowed += match (&last, budget.when_empty()) {
+                        (None, _) => earns,
+                        (Some(_), WhenEmpty::Shed) => u64::from(TOKEN),
+                        (Some(_), WhenEmpty::Pace) => u64::from(TOKEN) + earns,
+                    };
                     budget.end(Decision::Return, last);
                     since_success = 0;
                 }
