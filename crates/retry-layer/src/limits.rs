@@ -22,7 +22,7 @@ use crate::origin::Origin;
 
 pub(crate) use gate::{Entry, OriginGate, Ticket};
 pub use gate::{Gate, GateState};
-pub(crate) use line::{Line, Place, Turn};
+pub(crate) use line::{Line, LineTerms, Place, Turn};
 
 /// Our choice: a client speaks to a handful of origins; one that speaks to any is bounded.
 const ORIGINS: usize = 64;
@@ -116,7 +116,8 @@ mod tests {
     use super::*;
 
     fn limits() -> Limits {
-        Limits { budget: Some(Budget::shed()), line: Line::new(1), gate: None }
+        let line = Line::new(LineTerms { most: 1, newest_first: false });
+        Limits { budget: Some(Budget::shed()), line, gate: None }
     }
 
     fn scope(origins: &Origins, uri: &str) -> Scope {

@@ -1,10 +1,10 @@
 //! The line of retries that wait for a token.
 //!
-//! First come, first served. A token wakes exactly the one who gets it. A place that is given up is
-//! taken by the next, and the token it may have been handed as well.
+//! First come, first served, or the newest first. A token wakes exactly the one who gets it. A place that is
+//! given up is taken by the next, and the token it may have been handed as well.
 //!
-//! An empty bucket also grants a retry now and then, which nobody announces. So the last in line keeps
-//! the clock: it arrived last and leaves last, and hands such a token to the first.
+//! An empty bucket also grants a retry now and then, which nobody announces. So whoever will be served last keeps
+//! the clock, and hands such a token to whoever is served first.
 
 use core::sync::atomic::{AtomicUsize, Ordering::SeqCst, fence};
 use core::task::{Context, Waker};
@@ -15,10 +15,17 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use retry_policy::budget::Token;
 use retry_policy::{Budget, Class};
 
+/// How many wait at most, and who is served first.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LineTerms {
+    pub(crate) most: usize,
+    pub(crate) newest_first: bool,
+}
+
 /// Retries in the order in which they came.
 #[derive(Debug)]
 pub(crate) struct Line {
-    most: usize,
+    terms: LineTerms,
     length: AtomicUsize,
     state: Mutex<State>,
 }
@@ -47,8 +54,8 @@ pub(crate) enum Turn {
 }
 
 impl Line {
-    pub(crate) fn new(most: usize) -> Self {
-        Self { most, length: AtomicUsize::new(0), state: Mutex::default() }
+    pub(crate) fn new(terms: LineTerms) -> Self {
+        Self { terms, length: AtomicUsize::new(0), state: Mutex::default() }
     }
 
     /// How many are waiting.
@@ -74,7 +81,7 @@ impl Line {
         let mut state = self.lock();
         let id = match place {
             Some(Place(id)) => *id,
-            None if state.waiting.len() >= self.most => return Turn::Full,
+            None if state.waiting.len() >= self.terms.most => return Turn::Full,
             None => {
                 let id = state.next;
                 state.next = id.wrapping_add(1);
@@ -90,20 +97,19 @@ impl Line {
         self.length.store(state.waiting.len(), SeqCst);
         // Seen by whoever earns a token after this; what was earned before is seen here.
         fence(SeqCst);
-        if state.waiting.last_key_value().is_some_and(|(&last, _)| last != id) {
-            return Turn::Wait(None);
-        }
         let (until, wake) = self.serve(&mut state, budget, now);
-        if let Some(token) = state.granted.remove(&id) {
-            *place = None;
-            drop(state);
-            wake_all(wake, id);
-            return Turn::Token(token);
+        let token = state.granted.remove(&id);
+        let keeps_the_clock = self.keeper(&state).is_some_and(|(&keeper, _)| keeper == id);
+        if keeps_the_clock {
+            state.looks_at = until;
         }
-        state.looks_at = until;
         drop(state);
         wake_all(wake, id);
-        Turn::Wait(until)
+        if let Some(token) = token {
+            *place = None;
+            return Turn::Token(token);
+        }
+        Turn::Wait(until.filter(|_| keeps_the_clock))
     }
 
     /// Tokens may have been earned: they go to those who wait.
@@ -117,7 +123,7 @@ impl Line {
         // A success lets the bucket grant sooner: the keeper of the clock has to know.
         if until.is_some_and(|until| state.looks_at.is_none_or(|at| until < at)) {
             state.looks_at = until;
-            let keeper = state.waiting.last_key_value();
+            let keeper = self.keeper(&state);
             wake.extend(keeper.map(|(&id, (_, waker))| (id, waker.clone())));
         }
         drop(state);
@@ -134,12 +140,12 @@ impl Line {
             budget.refund(token);
             return self.earned(budget, now);
         }
-        let was_last = state.waiting.last_key_value().is_some_and(|(&id, _)| id == place.0);
+        let kept_the_clock = self.keeper(&state).is_some_and(|(&keeper, _)| keeper == place.0);
         state.waiting.remove(&place.0);
         self.length.store(state.waiting.len(), SeqCst);
-        let keeper = state.waiting.last_key_value().map(|(_, (_, waker))| waker.clone());
+        let keeper = self.keeper(&state).map(|(_, (_, waker))| waker.clone());
         drop(state);
-        if let (true, Some(keeper)) = (was_last, keeper) {
+        if let (true, Some(keeper)) = (kept_the_clock, keeper) {
             keeper.wake();
         }
     }
@@ -153,7 +159,11 @@ impl Line {
     ) -> (Option<Duration>, Vec<(u64, Waker)>) {
         let mut wake = Vec::new();
         let mut until = None;
-        while let Some(first) = state.waiting.first_entry() {
+        loop {
+            let waiting = &mut state.waiting;
+            let first =
+                if self.terms.newest_first { waiting.last_entry() } else { waiting.first_entry() };
+            let Some(first) = first else { break };
             match budget.take(first.get().0, now) {
                 Ok(token) => {
                     let (id, (_, waker)) = first.remove_entry();
@@ -168,6 +178,12 @@ impl Line {
         }
         self.length.store(state.waiting.len(), SeqCst);
         (until, wake)
+    }
+
+    /// Who will be served last.
+    fn keeper<'a>(&self, state: &'a State) -> Option<(&'a u64, &'a (Class, Waker))> {
+        let waiting = &state.waiting;
+        if self.terms.newest_first { waiting.first_key_value() } else { waiting.last_key_value() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -197,6 +213,10 @@ mod tests {
     use super::*;
 
     const ZERO: Duration = Duration::ZERO;
+
+    fn line(most: usize) -> Line {
+        Line::new(LineTerms { most, newest_first: false })
+    }
 
     #[derive(Default)]
     struct Woken(AtomicU32);
@@ -245,7 +265,7 @@ mod tests {
 
     #[test]
     fn a_token_wakes_exactly_the_first_in_line() {
-        let (line, budget) = (Line::new(9), empty());
+        let (line, budget) = (line(9), empty());
         let mut waiters = [(); 3].map(|()| Waiter::new());
         for waiter in &mut waiters {
             assert!(matches!(waiter.ask(&line, &budget, ZERO), Turn::Wait(_)));
@@ -262,7 +282,7 @@ mod tests {
 
     #[test]
     fn who_comes_later_does_not_overtake() {
-        let (line, budget) = (Line::new(9), empty());
+        let (line, budget) = (line(9), empty());
         let (mut first, mut second) = (Waiter::new(), Waiter::new());
         assert!(matches!(first.ask(&line, &budget, ZERO), Turn::Wait(_)));
         succeed(&line, &budget, ZERO);
@@ -273,7 +293,7 @@ mod tests {
 
     #[test]
     fn who_leaves_gives_its_token_to_the_next() {
-        let (line, budget) = (Line::new(9), empty());
+        let (line, budget) = (line(9), empty());
         let (mut first, mut second) = (Waiter::new(), Waiter::new());
         let _ = first.ask(&line, &budget, ZERO);
         let _ = second.ask(&line, &budget, ZERO);
@@ -286,7 +306,7 @@ mod tests {
 
     #[test]
     fn the_last_in_line_keeps_the_clock_and_passes_it_on() {
-        let (line, budget) = (Line::new(9), empty());
+        let (line, budget) = (line(9), empty());
         let (mut first, mut second) = (Waiter::new(), Waiter::new());
         let second_after = Some(Duration::from_secs(1));
         assert_eq!(first.ask(&line, &budget, ZERO), Turn::Wait(second_after));
@@ -306,8 +326,30 @@ mod tests {
     }
 
     #[test]
+    fn the_newest_is_served_first_and_the_first_to_come_keeps_the_clock() {
+        let line = Line::new(LineTerms { most: 9, newest_first: true });
+        let budget = empty();
+        let mut waiters = [(); 3].map(|()| Waiter::new());
+        assert_eq!(waiters[0].ask(&line, &budget, ZERO), Turn::Wait(Some(Duration::from_secs(1))));
+        for waiter in &mut waiters[1..] {
+            assert_eq!(waiter.ask(&line, &budget, ZERO), Turn::Wait(None));
+        }
+        succeed(&line, &budget, ZERO);
+        assert_eq!(waiters.each_ref().map(Waiter::woken), [0, 0, 1]);
+        assert!(matches!(waiters[2].ask(&line, &budget, ZERO), Turn::Token(_)));
+        // The probe that the keeper finds is the newest one's.
+        let later = Duration::from_secs(2);
+        assert!(matches!(waiters[0].ask(&line, &budget, later), Turn::Wait(Some(_))));
+        assert_eq!(waiters.each_ref().map(Waiter::woken), [0, 1, 1]);
+        assert!(matches!(waiters[1].ask(&line, &budget, later), Turn::Token(_)));
+        // It leaves, and nobody is left to be told.
+        line.leave(&waiters[0].place.take().unwrap(), &budget, || later);
+        assert_eq!(line.len(), 0);
+    }
+
+    #[test]
     fn a_full_line_takes_nobody_in() {
-        let (line, budget) = (Line::new(1), empty());
+        let (line, budget) = (line(1), empty());
         let (mut first, mut second) = (Waiter::new(), Waiter::new());
         let _ = first.ask(&line, &budget, ZERO);
         assert_eq!(second.ask(&line, &budget, ZERO), Turn::Full);

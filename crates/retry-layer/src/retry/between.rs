@@ -98,7 +98,7 @@ where
         }
     }
 
-    /// Waits for a token, up to the deadline.
+    /// Waits for a token, up to the deadline, or as long as there is time for an attempt that would be cut off.
     pub(super) fn poll_token(
         &mut self,
         at: &At<'_, W>,
@@ -106,7 +106,7 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Stage> {
         loop {
-            let left = self.time_left(at);
+            let left = self.time_left(at).map(|left| left.saturating_sub(self.cut_short()));
             if left.is_some_and(|left| left.is_zero()) {
                 return Poll::Ready(self.stop(at, StopReason::Budget));
             }
@@ -121,6 +121,17 @@ where
             *sleep = None;
             ready!(poll_sleep(sleep, at.shared, wait, cx));
             self.has_slept(now, wait);
+        }
+    }
+
+    /// What an attempt takes, if the deadline would cut it off: as long as the ones before on average.
+    fn cut_short(&self) -> Duration {
+        match self.attempts() {
+            Some(attempts) if <W::Answer as Answer<S::Error>>::MAY_STOP => {
+                let waited = attempts.total_wait().saturating_sub(attempts.last_wait());
+                self.wait.decided.saturating_sub(waited) / attempts.count().max(1)
+            }
+            _ => Duration::ZERO,
         }
     }
 

@@ -16,7 +16,7 @@ use crate::Observer;
 use crate::credential::Credential;
 use crate::delivery::{KnownErrors, OfFunction};
 use crate::header::IdempotencyKey;
-use crate::limits::{Gate, Limits, Line, ScopeOf};
+use crate::limits::{Gate, Limits, Line, LineTerms, ScopeOf};
 use crate::replay::CloneBody;
 use crate::timer::Timer;
 #[cfg(feature = "tokio")]
@@ -51,7 +51,7 @@ pub(super) struct Config {
     gate: Option<Gate>,
     fails_fast: bool,
     closes_after: Option<NonZeroU32>,
-    longest_line: usize,
+    line: LineTerms,
     pub(super) scope_of: Option<Arc<ScopeOf>>,
     pub(super) credential: Option<Credential>,
     pub(super) attempt_timeout: Option<Duration>,
@@ -74,7 +74,7 @@ impl Config {
     pub(super) fn limits(&self) -> Limits {
         Limits {
             budget: self.budget.as_ref().map(Budget::fresh),
-            line: Line::new(self.longest_line),
+            line: Line::new(self.line),
             gate: self.gate.as_ref().map(|gate| gate.fresh(self.fails_fast, self.closes_after)),
         }
     }
@@ -101,7 +101,7 @@ impl<T: Timer> RetryLayer<With<CloneBody, LastAnswer, KnownErrors, T>> {
             gate: Some(Gate::new()),
             fails_fast: false,
             closes_after: None,
-            longest_line: LINE,
+            line: LineTerms { most: LINE, newest_first: false },
             scope_of: None,
             credential: None,
             attempt_timeout: None,
@@ -142,7 +142,14 @@ impl<W: Strategies> RetryLayer<W> {
     /// Lets at most so many retries of an origin wait for a token of a budget that paces.
     #[must_use]
     pub fn longest_line(self, retries: NonZeroUsize) -> Self {
-        self.with(|config| config.longest_line = retries.get())
+        self.with(|config| config.line.most = retries.get())
+    }
+
+    /// Gives the tokens of a budget that paces to the newest of the waiting retries first. Those that get one waited for
+    /// less, but fewer get one in time: `cargo run --release -p storm -- pace` compares the two orders.
+    #[must_use]
+    pub fn newest_first(self) -> Self {
+        self.with(|config| config.line.newest_first = true)
     }
 
     /// Holds the requests of each origin back by a gate on these terms; `None` lets each wait on its own.
@@ -280,7 +287,7 @@ impl Clone for Config {
             gate: self.gate,
             fails_fast: self.fails_fast,
             closes_after: self.closes_after,
-            longest_line: self.longest_line,
+            line: self.line,
             scope_of: self.scope_of.clone(),
             credential: self.credential.clone(),
             attempt_timeout: self.attempt_timeout,

@@ -218,6 +218,26 @@ async fn a_token_that_does_not_come_before_the_deadline_ends_the_request_with_it
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_retry_that_would_be_cut_off_leaves_its_token_to_another_in_time() {
+    const SLOW: Scripted = Slow(503, Duration::from_millis(400));
+    let (policy, budget) = paced(5);
+    let layer = RetryLayer::new(policy.deadline(Duration::from_millis(1800)).build().unwrap());
+    // Two attempts of 400 ms and two waits of 100 ms; the next token is a probe at 1.5 s.
+    let (_, service) = scripted(&[SLOW, SLOW]);
+    let cut_off = layer.clone().budget(budget.fresh()).cut_off().layer(service);
+    let began = Instant::now();
+    let response = cut_off.oneshot(get()).await.unwrap();
+    assert_eq!(Attempts::of(&response).stop_reason(), Some(StopReason::Budget));
+    // Before its deadline, by as much as an attempt takes.
+    assert_eq!((response.status().as_u16(), began.elapsed().as_millis()), (503, 1400));
+    let (_, service) = scripted(&[SLOW, SLOW]);
+    let plain = layer.budget(budget).layer(service);
+    let began = Instant::now();
+    assert_eq!(plain.oneshot(get()).await.unwrap().status(), 200);
+    assert_eq!(began.elapsed().as_millis(), 1500);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_retry_that_never_left_costs_no_token() {
     let failing = service_fn(|_: Request<String>| async { Err::<Response<String>, _>(()) });
     let service = RetryLayer::new(policy(4).build().unwrap())
