@@ -9,8 +9,8 @@
 //!
 //! A request that meets a pause gets a place after it, so that those who waited leave one by one
 //! and not all at once; who comes later need not wait for them. A place that is given up goes to the next
-//! who needs one. With pacing the same places are given out at a rate, until the answers are good
-//! again.
+//! who needs one. A server that refuses again within a minute has a rate limit: the same places are then given out at a
+//! rate for all, which stays near what the server takes and is lifted when it takes twice that.
 //!
 //! # Numbers
 //!
@@ -21,9 +21,11 @@
 //! | refused in a row until it closes | never; 10 in a [`Stack`](crate::Stack) | at least 1 | our choice |
 //! | a closed gate lets one look for another credential | every 10 s, for 1 s at most | | our choice: a file is read at once |
 //! | chronic | 10 network failures in a row | | our choice |
-//! | paced rate, when throttled | halved, at most once a second | at least 1 in 2 s | the β of AIMD in TCP (RFC 5681); least: AWS's adaptive mode |
-//! | paced rate, each success | 0.1 requests a second more | until twice the rate that was too much | our choice: a tenth more each second |
+//! | the rate, when refused | 3 % less, or twice as much less as before if that was within 10 s; 50 % at first | at least 1 in 2 s, and what was served | our choice, by `cargo run --release -p storm -- gate`; least: AWS's adaptive mode |
+//! | the rate is again what was too much | after 60 s | lifted at twice that | our choice, as above; the curve of TCP CUBIC (RFC 9438) |
+//! | refusals that count as one | those of a second, and of a pause | | our choice: a cut has to show first |
 
+mod pace;
 mod places;
 
 use core::num::NonZeroU32;
@@ -35,7 +37,7 @@ use retry_policy::attempts::Closing;
 use retry_policy::hint::Hint;
 use retry_policy::{Class, Outcome, Profile};
 
-use places::{Pace, Shut, State};
+use places::{Shut, State};
 
 /// Our choice: 200 a second, above most published rate limits.
 const BETWEEN: Duration = Duration::from_millis(5);
@@ -45,10 +47,14 @@ const PROBES: [Duration; 2] = [Duration::from_secs(300), Duration::from_secs(360
 const CHRONIC: u32 = 10;
 /// Rates are kept in requests per 1,000 s. AWS's adaptive mode goes no lower than one in two seconds.
 const LEAST_RATE: u64 = 500;
-/// Our choice: a tenth more each second, at any rate.
-const RATE_STEP: u64 = 100;
+/// Our choice: the time after which a rate is again what was too much.
+const PROBING: Duration = Duration::from_secs(60);
+/// Our choice: by so many thousandths a rate is cut that lasted, and at most.
+const CUTS: [u64; 2] = [30, 500];
 /// Our choice: a key's file may be read so often while the gate is closed.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(10);
+/// Our choice: who waited for a token meanwhile comes later than that, a timer does not.
+const MISSED: Duration = Duration::from_secs(1);
 /// A cut in the rate has to show first.
 const BETWEEN_CUTS: Duration = Duration::from_secs(1);
 
@@ -56,7 +62,6 @@ const BETWEEN_CUTS: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug)]
 pub struct Gate {
     between: Duration,
-    is_paced: bool,
 }
 
 /// The gate of one origin.
@@ -76,14 +81,14 @@ pub(crate) struct OriginGate {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ticket {
     place: Option<Duration>,
-    /// The pace at which it was given out, if it was at one.
-    between: Option<Duration>,
+    /// The time from one place to the next when it was given out.
+    step: Duration,
     /// It is the one that a closed gate lets through.
     is_probe: bool,
 }
 
 impl Ticket {
-    pub(crate) const NONE: Self = Self { place: None, between: None, is_probe: false };
+    pub(crate) const NONE: Self = Self { place: None, step: Duration::ZERO, is_probe: false };
 }
 
 /// What the gate says to a request.
@@ -139,20 +144,14 @@ impl Gate {
     /// A gate that pauses all requests when the server asks one of them to wait.
     #[must_use]
     pub const fn new() -> Self {
-        Self { between: BETWEEN, is_paced: false }
+        Self { between: BETWEEN }
     }
 
     /// With this time between two requests that leave after a pause.
     #[must_use]
     pub const fn between(self, between: Duration) -> Self {
-        Self { between, ..self }
-    }
-
-    /// After an answer of too many requests, lets requests pass at a rate: halved by each such answer,
-    /// raised by each success, and lifted at twice the rate that was too much.
-    #[must_use]
-    pub const fn paced(self) -> Self {
-        Self { is_paced: true, ..self }
+        let _ = self;
+        Self { between }
     }
 
     /// A gate on these terms.
@@ -258,10 +257,10 @@ impl OriginGate {
     }
 
     /// The request with this ticket has passed.
-    pub(crate) fn passed(&self, ticket: &mut Ticket, now: impl FnOnce() -> Duration) {
+    pub(crate) fn passed(&self, ticket: &mut Ticket) {
         *ticket = Ticket::NONE;
-        if self.terms.is_paced {
-            self.lock().count(now());
+        if self.is_busy.load(Relaxed) {
+            self.lock().count();
         }
     }
 
@@ -318,11 +317,7 @@ impl OriginGate {
         let mut state = self.lock();
         let now = now();
         let was_shut = state.shut.take().is_some();
-        if let Some(pace) = state.pace {
-            let pace = Pace { rate: pace.rate.saturating_add(RATE_STEP), ..pace };
-            let is_lifted = pace.rate >= pace.too_much.saturating_mul(2);
-            state.repace(Some(pace).filter(|_| !is_lifted), now);
-        }
+        state.succeeded(self.terms.between, now);
         self.settle(&state, now);
         if was_shut { Some(GateState::Open) } else { None }
     }
@@ -366,18 +361,17 @@ impl OriginGate {
             Hint::Wait { after, .. } if after <= ceiling && profile.pauses_all(outcome) => after,
             _ => Duration::ZERO,
         };
-        let cuts = self.terms.is_paced && class == Class::Throttled;
+        let cuts = class == Class::Throttled;
         if asked.is_zero() && !cuts {
             return None;
         }
         let now = now();
         let mut state = self.lock();
-        let is_cut = cuts && state.cut(now);
+        let is_cut = cuts && state.cut(self.terms.between, now);
         let until = now.saturating_add(asked);
         let is_new = until > state.paused_until;
         if is_new && !asked.is_zero() {
-            state.paused_until = until;
-            state.next = state.next.max(until);
+            state.pause(until);
         }
         self.is_busy.store(true, Relaxed);
         self.settle(&state, now);
@@ -390,7 +384,7 @@ impl OriginGate {
 
     /// Whether anybody has to look at the state from now on.
     fn settle(&self, state: &State, now: Duration) {
-        let is_busy = state.shut.is_some() || state.pace.is_some() || state.paused_until > now;
+        let is_busy = state.shut.is_some() || state.watch.is_some() || state.paused_until > now;
         self.is_busy.store(is_busy, Relaxed);
     }
 

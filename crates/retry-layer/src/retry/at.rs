@@ -102,7 +102,7 @@ impl<'a, W: Strategies> At<'a, W> {
 
     pub(super) fn passed(&self, ticket: &mut Ticket) {
         if let Some(gate) = &self.limits.gate {
-            gate.passed(ticket, || self.now());
+            gate.passed(ticket);
         }
     }
 

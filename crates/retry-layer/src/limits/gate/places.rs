@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use retry_policy::attempts::Closing;
 
-use super::{BETWEEN_CUTS, Entry, LEAST_RATE, Ticket};
+use super::pace::{Pace, Watch};
+use super::{BETWEEN_CUTS, Entry, MISSED, PROBING, Ticket};
 
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -14,19 +15,10 @@ pub(super) struct State {
     /// Places before it that were given up.
     pub(super) free: BTreeSet<Duration>,
     pub(super) paused_until: Duration,
-    /// The second in which requests are counted, their number, and that of the second before.
-    pub(super) counted: (u64, u64, u64),
+    /// Since a server that was asked too much.
+    pub(super) watch: Option<Watch>,
     pub(super) pace: Option<Pace>,
     pub(super) shut: Option<Shut>,
-}
-
-/// In requests per 1,000 s.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
-    pub(super) rate: u64,
-    /// The rate at which the server was asked too much.
-    pub(super) too_much: u64,
-    pub(super) cut_at: Duration,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -49,14 +41,13 @@ impl State {
         now: Duration,
     ) -> Entry {
         let earliest = self.paused_until.max(now);
-        let pace = self.pace.map(Pace::between);
-        // A place within a pause that came later is worth nothing; one at a pace moves with it.
-        let held = ticket.place.filter(|&at| at >= self.paused_until);
-        let held = held.map(|at| match (ticket.between, pace) {
-            (None, _) => at,
-            // The pace is lifted: they leave as after a pause.
-            (Some(then), pace) => scaled(at, earliest, pace.unwrap_or(between), then),
-        });
+        let step = self.step(between);
+        // A place within a pause that came later is worth nothing, nor is one that was missed; another moves with the pace.
+        let held =
+            ticket.place.filter(|&at| at >= self.paused_until && at.saturating_add(MISSED) >= now);
+        // Who waits behind a pause looks again only when its place comes.
+        let from = if ticket.step == between { self.paused_until } else { earliest };
+        let held = held.map(|at| scaled(at, from, step, ticket.step));
         let at = match held {
             Some(at) => at,
             // The pause is over, and nobody asks for a pace.
@@ -70,18 +61,14 @@ impl State {
         if left.is_some_and(|left| wait >= left) && !wait.is_zero() {
             return Entry::Late(wait);
         }
-        let is_place = pace.is_some() || now < self.paused_until;
-        if held.is_none() && is_place {
-            if !self.free.remove(&at) {
-                self.next = at.saturating_add(pace.unwrap_or(between));
-            }
-            ticket.between = pace;
+        let is_place = self.pace.is_some() || now < self.paused_until;
+        if held.is_none() && is_place && !self.free.remove(&at) {
+            self.next = at.saturating_add(step);
         }
         if held.is_some() || is_place {
-            ticket.place = Some(at);
-            ticket.between = ticket.between.and(pace);
+            (ticket.place, ticket.step) = (Some(at), step);
         }
-        match pace {
+        match self.pace {
             _ if wait.is_zero() => Entry::Go,
             // The pace may change meanwhile.
             Some(_) => Entry::Wait(wait.min(BETWEEN_CUTS.max(earliest.saturating_sub(now)))),
@@ -89,57 +76,68 @@ impl State {
         }
     }
 
-    /// Another pace from now on, or none: places that were not reached yet move with it.
-    pub(super) fn repace(&mut self, pace: Option<Pace>, now: Duration) {
-        let earliest = self.paused_until.max(now);
-        match (self.pace, pace) {
-            (Some(before), Some(after)) => {
-                let (then, now) = (before.between(), after.between());
-                self.next = scaled(self.next, earliest, now, then);
-                self.free = self.free.iter().map(|&at| scaled(at, earliest, now, then)).collect();
-            }
-            (Some(_), None) => {
-                self.next = earliest;
-                self.free.clear();
-            }
-            (None, _) => self.next = self.next.max(now),
-        }
-        self.pace = pace;
+    /// The time from one place to the next.
+    fn step(&self, between: Duration) -> Duration {
+        self.pace.map_or(between, Pace::between)
     }
 
-    /// The server was asked too much: half as often from now on.
-    pub(super) fn cut(&mut self, now: Duration) -> bool {
-        let before = match self.pace {
-            // It was asked before the last cut could show.
-            Some(pace) if now < pace.cut_at.max(self.paused_until).saturating_add(BETWEEN_CUTS) => {
-                return false;
-            }
-            Some(pace) => pace.rate,
-            None => {
-                let (second, sent, before) = self.counted;
-                let before = if now.as_secs() == second { before } else { 0 };
-                sent.max(before).saturating_mul(1000)
-            }
-        };
-        let rate = (before / 2).max(LEAST_RATE);
-        let pace = Pace { rate, too_much: before.max(LEAST_RATE), cut_at: now };
-        self.repace(Some(pace), now);
+    /// Another pace from now on, or none: places that were not reached yet move with it.
+    fn repace(&mut self, pace: Option<Pace>, between: Duration, now: Duration) {
+        let (earliest, before) = (self.paused_until.max(now), self.step(between));
+        self.pace = pace;
+        let step = self.step(between);
+        if step != before {
+            self.next = scaled(self.next, earliest, step, before);
+            self.free = self.free.iter().map(|&at| scaled(at, earliest, step, before)).collect();
+        }
+    }
+
+    /// The server was asked too much: from the second time on, its rate is known, and requests pass at less.
+    pub(super) fn cut(&mut self, between: Duration, now: Duration) -> bool {
+        let watch = self.watch.replace(Watch::new(now));
+        let Some(watch) = watch else { return false };
+        // It was asked before the last refusal could show.
+        if now < self.paused_until.max(watch.began.saturating_add(BETWEEN_CUTS)) {
+            self.watch = Some(watch);
+            return false;
+        }
+        let pace = watch.cut(self.pace, between, now);
+        if std::env::var_os("DBG").is_some() {
+            eprintln!("cut at {now:?}: {:?} {watch:?}-> {pace:?}", self.pace);
+        }
+        self.repace(Some(pace), between, now);
         true
     }
 
-    pub(super) fn count(&mut self, now: Duration) {
-        let now = now.as_secs();
-        self.counted = match self.counted {
-            (second, sent, before) if second == now => (now, sent.saturating_add(1), before),
-            (second, sent, _) if second.checked_add(1) == Some(now) => (now, 1, sent),
-            _ => (now, 1, 0),
-        };
+    /// Requests pass again from then on.
+    pub(super) fn pause(&mut self, until: Duration) {
+        self.paused_until = until;
+        self.next = self.next.max(until);
+        if let Some(watch) = &mut self.watch {
+            watch.since = until;
+        }
     }
-}
 
-impl Pace {
-    pub(super) fn between(self) -> Duration {
-        Duration::from_nanos(1_000_000_000_000 / self.rate.max(1))
+    /// A request has passed.
+    pub(super) fn count(&mut self) {
+        if let Some(watch) = &mut self.watch {
+            watch.passed = watch.passed.saturating_add(1);
+        }
+    }
+
+    /// A request has succeeded.
+    pub(super) fn succeeded(&mut self, between: Duration, now: Duration) {
+        let Some(watch) = &mut self.watch else { return };
+        watch.served = watch.served.saturating_add(1);
+        let passing = now.saturating_sub(watch.since);
+        match self.pace {
+            Some(pace) => {
+                let pace = pace.after(passing);
+                self.repace(pace, between, now);
+                self.watch = self.watch.filter(|_| pace.is_some());
+            }
+            None => self.watch = self.watch.filter(|_| passing < PROBING),
+        }
     }
 }
 

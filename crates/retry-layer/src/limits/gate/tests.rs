@@ -195,43 +195,125 @@ fn send(gate: &OriginGate, from: Duration, time: Duration) -> u32 {
             now += wait;
             continue;
         }
-        gate.passed(&mut ticket, || now);
+        gate.passed(&mut ticket);
         sent += 1;
         now += millis(1); // As fast as one who sends one after the other can.
     }
     sent
 }
 
-#[test]
-fn a_paced_gate_halves_the_rate_and_raises_it_with_every_success() {
-    let gate = Gate::new().paced().fresh(false, None);
-    assert_eq!(send(&gate, Duration::ZERO, secs(1)), 1000);
-    // 1,000 in the second before: 500 a second from now on.
-    let paced = hear(&gate, &answered(429), secs(1));
-    assert_eq!(paced, Some(GateState::Paced { between: millis(2) }));
-    assert_eq!(hear(&gate, &answered(429), secs(1)), None, "asked before the cut could show");
-    assert_eq!(send(&gate, secs(1), secs(1)), 500);
-    let paced = hear(&gate, &answered(429), secs(2));
-    assert_eq!(paced, Some(GateState::Paced { between: millis(4) }));
-    // 0.1 a second more for each success, and lifted at twice what was too much.
-    (0..2500).for_each(|_| {
-        let _ = hear(&gate, &answered(200), secs(3));
-    });
-    assert_eq!(gate.state(secs(3)), GateState::Paced { between: millis(2) });
-    (0..5000).for_each(|_| {
-        let _ = hear(&gate, &answered(200), secs(3));
-    });
-    assert_eq!(gate.state(secs(4)), GateState::Open);
-    assert_eq!(send(&gate, secs(4), secs(1)), 1000);
+/// The time from one request to the next, if the gate has learnt a rate.
+fn between(gate: &OriginGate, now: Duration) -> Option<Duration> {
+    match gate.state(now) {
+        GateState::Paced { between } => Some(between),
+        _ => None,
+    }
+}
+
+/// A gate that has learnt 100 requests a second: two refusals of those who leave every 5 ms.
+fn paced() -> OriginGate {
+    let gate = plain();
+    hear(&gate, &answered(429), Duration::ZERO);
+    hear(&gate, &answered(429), secs(1));
+    gate
 }
 
 #[test]
-fn a_paced_rate_never_falls_below_one_in_two_seconds() {
-    let gate = Gate::new().paced().fresh(false, None);
+fn the_second_refusal_of_a_minute_is_a_rate_limit() {
+    let gate = plain();
+    assert_eq!(send(&gate, Duration::ZERO, secs(1)), 1000);
+    assert_eq!(hear(&gate, &answered(429), secs(1)), None, "one refusal says nothing of a rate");
+    assert_eq!(send(&gate, secs(1), secs(1)), 1000);
+    let known = hear(&gate, &answered(429), secs(2));
+    assert_eq!(
+        known,
+        Some(GateState::Paced { between: millis(2) }),
+        "1,000 a second were too much"
+    );
+    assert_eq!(hear(&gate, &answered(429), millis(2999)), None, "asked before the cut could show");
+    assert_eq!(send(&gate, secs(2), secs(1)), 500);
+    // After a minute without another, there is none.
+    let gate = plain();
+    hear(&gate, &answered(429), Duration::ZERO);
+    hear(&gate, &answered(200), secs(60));
+    assert_eq!(hear(&gate, &answered(429), secs(61)), None);
+    assert_eq!(between(&gate, secs(61)), None);
+}
+
+#[test]
+fn a_refusal_of_those_who_left_one_by_one_is_of_their_rate() {
+    assert_eq!(between(&paced(), secs(1)), Some(millis(10)), "half of 200 a second");
+    let gate = Gate::new().between(Duration::ZERO).fresh(false, None);
+    assert_eq!(send(&gate, Duration::ZERO, millis(1)), 1);
+    hear(&gate, &answered(429), Duration::ZERO);
+    hear(&gate, &answered(429), secs(1));
+    assert_eq!(between(&gate, secs(1)), Some(secs(2)), "the least");
+}
+
+#[test]
+fn a_refusal_that_comes_soon_cuts_twice_as_deep_and_one_that_comes_late_3_percent() {
+    let gate = paced();
+    let rate = |now| 1000.0 / between(&gate, now).unwrap().as_secs_f64() / 1000.0;
+    let mut now = secs(1);
+    for (later, expected) in [(secs(1), 50.0), (secs(10), 48.6), (secs(2), 45.7), (secs(9), 40.2)] {
+        now += later;
+        // Back to where it was, but for 3 % of the way of ten seconds.
+        hear(&gate, &answered(429), now);
+        let learnt = rate(now);
+        assert!((learnt - expected).abs() < 0.2, "{now:?}: {learnt}, not {expected}");
+    }
+}
+
+#[test]
+fn a_rate_is_as_before_after_a_minute_and_lifted_at_twice_that() {
+    let gate = paced();
+    // From 100 a second: it was 200 that were too much.
+    for (after, micros) in [(0, 10_000), (30, 8_888), (60, 5_000), (70, 3_868)] {
+        hear(&gate, &answered(200), secs(1 + after));
+        assert_eq!(between(&gate, secs(71)).map(|it| it.as_micros()), Some(micros), "{after} s");
+    }
+    hear(&gate, &answered(200), secs(1 + 87));
+    assert_eq!(gate.state(secs(88)), GateState::Open);
+    assert_eq!(send(&gate, secs(88), secs(1)), 1000);
+    // A pause is no time in which anything was learnt.
+    let gate = paced();
+    hear(&gate, &asks(429, secs(60)), secs(2));
+    hear(&gate, &answered(200), secs(62));
+    assert_eq!(between(&gate, secs(62)), Some(millis(20)));
+}
+
+#[test]
+fn a_rate_never_falls_below_what_was_served_or_one_in_two_seconds() {
+    let gate = plain();
     for second in 0..20 {
         hear(&gate, &answered(429), secs(2 * second));
     }
-    assert_eq!(gate.state(secs(40)), GateState::Paced { between: secs(2) });
+    assert_eq!(between(&gate, secs(40)), Some(secs(2)));
+    let gate = plain();
+    for second in 0..20 {
+        hear(&gate, &answered(429), secs(2 * second));
+        (0..80).for_each(|_| {
+            let _ = hear(&gate, &answered(200), secs(2 * second));
+        });
+    }
+    assert_eq!(between(&gate, secs(40)), Some(millis(25)), "40 a second were served");
+}
+
+#[test]
+fn whatever_is_heard_a_rate_is_no_more_than_was_too_much_and_no_less_than_the_least() {
+    let far = Duration::MAX;
+    for times in
+        [[Duration::ZERO; 3], [Duration::ZERO, secs(1), far], [far; 3], [far, secs(1), far]]
+    {
+        let gate = plain();
+        for now in times {
+            hear(&gate, &answered(429), now);
+            hear(&gate, &asks(429, secs(1)), now);
+            hear(&gate, &answered(200), now);
+        }
+        let between = between(&gate, far).unwrap_or(millis(10));
+        assert!((millis(1)..=secs(2)).contains(&between), "{times:?}: {between:?}");
+    }
 }
 
 #[test]
@@ -297,40 +379,22 @@ fn a_retry_takes_its_place_at_once_if_it_is_due_within_the_pause() {
 }
 
 #[test]
-fn those_who_wait_at_a_pace_leave_as_it_rises_and_one_by_one_when_it_is_lifted() {
-    let gate = Gate::new().paced().fresh(false, None);
-    hear(&gate, &answered(429), Duration::ZERO);
-    let mut tickets = [Ticket::NONE; 4];
+fn those_who_wait_at_a_rate_leave_as_it_rises_and_who_missed_its_place_takes_another() {
+    let gate = paced();
+    let mut tickets = [Ticket::NONE; 101];
+    for ticket in &mut tickets {
+        gate.enter(ticket, true, None, || None, || secs(1));
+    }
+    // The hundredth waits for 99 times 10 ms, and looks each second whether that has changed.
+    assert_eq!(tickets[99].place, Some(millis(1990)));
     let mut ask =
         |number: usize, now| gate.enter(&mut tickets[number], true, None, || None, || now);
-    assert_eq!(ask(0, Duration::ZERO), Entry::Go);
-    // One in two seconds; who waits looks each second whether that has changed.
-    assert_eq!(ask(1, Duration::ZERO), Entry::Wait(secs(1)));
-    assert_eq!(ask(2, Duration::ZERO), Entry::Wait(secs(1)));
-    assert_eq!(ask(1, millis(1500)), Entry::Wait(millis(500)));
-    // Five successes make it one a second: what was 0.5 s and 2.5 s away is half as far.
-    for _ in 0..5 {
-        hear(&gate, &answered(200), millis(1500));
-    }
-    assert_eq!(gate.state(secs(2)), GateState::Open, "twice what was too much");
-    // Lifted: what was 2.5 s away at one in two seconds is as far at one in 5 ms.
-    assert_eq!(ask(2, millis(1500)), Entry::Wait(Duration::from_micros(6250)));
-
-    let gate = Gate::new().paced().fresh(false, None);
-    assert_eq!(send(&gate, Duration::ZERO, secs(1)), 1000);
-    hear(&gate, &answered(429), secs(1));
-    let mut last = Ticket::NONE;
-    for _ in 0..100 {
-        last = Ticket::NONE;
-        gate.enter(&mut last, true, None, || None, || secs(1));
-    }
-    // The hundredth waits for 99 times 2 ms; at a rate of 750 a second it is two thirds of that.
-    assert_eq!(last.place, Some(millis(1198)));
-    for _ in 0..2500 {
-        hear(&gate, &answered(200), secs(1));
-    }
-    let Entry::Wait(wait) = gate.enter(&mut last, true, None, || None, || secs(1)) else {
-        panic!("it still waits")
-    };
-    assert_eq!(wait.as_millis(), 131, "99 times 1.33 ms, by many small steps");
+    assert_eq!(ask(100, secs(1)), Entry::Wait(secs(1)));
+    // At twice the rate, 99 places are half as far.
+    hear(&gate, &answered(200), secs(1 + 60));
+    assert_eq!(ask(99, secs(1)), Entry::Wait(millis(495)));
+    // Who waited for a token meanwhile has no right to a place that was long ago.
+    assert_eq!(ask(50, millis(2200)), Entry::Go, "under a second late");
+    assert!(matches!(ask(51, secs(9)), Entry::Go), "the next place");
+    assert_eq!(ask(52, secs(9)), Entry::Wait(millis(5)), "and the one after it");
 }
