@@ -100,7 +100,8 @@ impl<W: Strategies, C> Stack<W, C> {
         Self { retry: self.retry.policy(policy), ..self }
     }
 
-    /// For jobs: a retry waits for its token of the budget instead of giving up.
+    /// For jobs: a retry waits for its token of the budget instead of giving up, until the policy's deadline if there
+    /// is one. What that costs in waiting time, and what it saves, is in the tables of `docs/storm`.
     #[must_use]
     pub fn pace(self) -> Self {
         Self { retry: self.retry.budget(Budget::pace()), ..self }

@@ -129,7 +129,8 @@ impl Budget {
         Self::on(SHED)
     }
 
-    /// The budget of a job that must finish: an empty bucket is waited for.
+    /// The budget of a job that must finish: an empty bucket is waited for. Retries that succeed make room for others,
+    /// those that fail take it away.
     #[must_use]
     pub const fn pace() -> Self {
         Self::on(Terms {
