@@ -5,9 +5,10 @@
 
 use std::hint::black_box;
 use std::num::NonZeroU32;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
+use benches::{Counts, argument, counts, measured};
 use http::{HeaderMap, HeaderValue};
 use retry_policy::backoff::Backoff;
 use retry_policy::hint::Rules;
@@ -28,41 +29,27 @@ const PIECES: [(&str, u64, Option<u64>); 6] = [
 ];
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().collect();
-    if let Some(piece) = arguments.iter().find_map(|a| a.strip_prefix("--piece=")) {
-        run(piece);
+    if let Some(piece) = argument("piece") {
+        run(&piece);
         return ExitCode::SUCCESS;
     }
-    println!("| piece | instructions | limit | reads | writes |");
-    println!("| --- | --: | --: | --: | --: |");
-    let mut base = [0; 3];
+    println!("| piece | instructions | limit | writes |");
+    println!("| --- | --: | --: | --: |");
+    let mut base = None;
     let mut is_within = true;
     for (piece, limit, most_writes) in PIECES {
-        let counts = counts(piece);
-        if piece == "nothing" {
-            base = counts;
+        let counts = counts(&[format!("--piece={piece}")]);
+        let Counts { instructions, writes, .. } = *base.get_or_insert(counts);
+        if limit == u64::MAX {
             continue;
         }
-        let each = |at: usize| (counts[at].saturating_sub(base[at]) + TIMES / 2) / TIMES;
-        println!("| {piece} | {} | {limit} | {} | {} |", each(0), each(1), each(2));
-        is_within &= each(0) <= limit && most_writes.is_none_or(|most| each(2) <= most);
+        let each = |count: u64, base| (count.saturating_sub(base) + TIMES / 2) / TIMES;
+        let (instructions, writes) =
+            (each(counts.instructions, instructions), each(counts.writes, writes));
+        println!("| {piece} | {instructions} | {limit} | {writes} |");
+        is_within &= instructions <= limit && most_writes.is_none_or(|most| writes <= most);
     }
     if is_within { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// Instructions, reads and writes of a piece, all runs together.
-fn counts(piece: &str) -> [u64; 3] {
-    let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--cache-sim=yes", "--callgrind-out-file=/dev/null"])
-        .arg("--toggle-collect=*measured*")
-        .arg(std::env::current_exe().expect("this program has a path"))
-        .arg(format!("--piece={piece}"))
-        .output()
-        .expect("valgrind can be run");
-    let said = String::from_utf8_lossy(&output.stderr);
-    let collected = said.lines().find_map(|line| line.split_once("Collected : ")).expect("a count");
-    let mut numbers = collected.1.split_whitespace().map(|number| number.parse().unwrap_or(0));
-    [(); 3].map(|()| numbers.next().expect("instructions, reads and writes"))
 }
 
 fn run(piece: &str) {
@@ -77,39 +64,36 @@ fn run(piece: &str) {
     // Each attempt is the first of its run: as many runs as there are attempts, made before.
     let mut runs = vec![Run::new(Policy::default(), Safety::Idempotent)];
     match piece {
-        "backoff with full jitter" => measured(|| {
+        "backoff with full jitter" => often(|| {
             let jitter = black_box(Jitter::Full);
             black_box(jitter.delay(black_box(backoff), third, Duration::ZERO, black_box(1 << 31)));
         }),
-        "a Retry-After of seconds" => measured(|| {
+        "a Retry-After of seconds" => often(|| {
             black_box(rules.retry_after(black_box(b"120"), || now));
         }),
-        "all headers of an answer with Retry-After" => measured(|| {
+        "all headers of an answer with Retry-After" => often(|| {
             black_box(rules.read(black_box(&headers), now));
         }),
-        "deposit into a full budget" => measured(|| {
+        "deposit into a full budget" => often(|| {
             black_box(&budget).end(Decision::Return, None);
         }),
         "one decision: a 503 is retried" => {
             runs.resize(usize::try_from(TIMES).expect("a small number"), runs[0].clone());
             let mut runs = runs.iter_mut();
-            measured(|| {
+            often(|| {
                 if let Some(run) = runs.next() {
                     black_box(run.after(black_box(&down), Duration::ZERO, black_box(1 << 31)));
                 }
             });
         }
         // What hands a piece its arguments is no part of it.
-        _ => measured(|| {
+        _ => often(|| {
             black_box(&budget);
         }),
     }
 }
 
-/// Only what happens in here is counted.
-#[inline(never)]
-fn measured(mut piece: impl FnMut()) {
-    for _ in 0..TIMES {
-        piece();
-    }
+/// Does it so often.
+fn often(mut piece: impl FnMut()) {
+    measured(|| (0..TIMES).for_each(|_| piece()));
 }

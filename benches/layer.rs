@@ -4,17 +4,17 @@
 //! scenario, and fails if one is dearer than its limit. Requests carry 5 headers, 2 of them made at run
 //! time; waits are zero; the bare service makes as many calls, each with a request made before.
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::future::{Future, Ready, ready};
 use std::hint::black_box;
 use std::num::NonZeroU32;
 use std::pin::pin;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use benches::{argument, counts, measured};
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HeaderValue, USER_AGENT};
 use http::{Method, Request, Response};
@@ -41,27 +41,6 @@ const SCENARIOS: [(&str, u64, u64, u64, u64); 5] = [
     ("five attempts exhausted", 5, 3_200, 13_200, 15),
     ("POST", 1, 2_100, 3_100, 6),
 ];
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-struct Counting;
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Relaxed);
-        // SAFETY: the caller's own promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: the caller's own promise.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 type Body = Full<Bytes>;
 type Answer = Result<Response<Body>, std::convert::Infallible>;
@@ -120,19 +99,19 @@ fn status(scenario: &str) -> fn(u64) -> u16 {
 }
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().collect();
-    let value = |name: &str| arguments.iter().find_map(|a| a.strip_prefix(name));
-    if let Some(scenario) = value("--scenario=") {
-        run(scenario, value("--calls=").map_or(0, |calls| calls.parse().expect("a number")));
+    if let Some(scenario) = argument("scenario") {
+        run(&scenario, argument("calls").map_or(0, |calls| calls.parse().expect("a number")));
         return ExitCode::SUCCESS;
     }
     println!("| over the bare service | instructions | target | limit | allocations | limit |");
     println!("| --- | --: | --: | --: | --: | --: |");
     let mut is_within = true;
     for (scenario, calls, target, most, most_allocations) in SCENARIOS {
-        let (layer, bare) = (counts(scenario, 0), counts(scenario, calls));
-        let [instructions, allocations] =
-            [0, 1].map(|at| (layer[at].saturating_sub(bare[at]) + REQUESTS / 2) / REQUESTS);
+        let [layer, bare] = [0, calls]
+            .map(|calls| counts(&[format!("--scenario={scenario}"), format!("--calls={calls}")]));
+        let each = |layer: u64, bare| (layer.saturating_sub(bare) + REQUESTS / 2) / REQUESTS;
+        let instructions = each(layer.instructions, bare.instructions);
+        let allocations = each(layer.allocations, bare.allocations);
         print!("| {scenario} | {instructions} | {target} | {most} |");
         println!(" {allocations} | {most_allocations} |");
         is_within &= instructions <= most && allocations <= most_allocations;
@@ -143,23 +122,6 @@ fn main() -> ExitCode {
     println!("two threads: {ours:.2} times one, where the bare service has {control:.2}");
     println!("a retry without delay: {:?}", zero_delay());
     if is_within && size <= inner + 56 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// Instructions and allocations of all requests together; with `calls` those of the bare service.
-fn counts(scenario: &str, calls: u64) -> [u64; 2] {
-    let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        .arg("--toggle-collect=*measured*")
-        .arg(std::env::current_exe().expect("this program has a path"))
-        .args([format!("--scenario={scenario}"), format!("--calls={calls}")])
-        .output()
-        .expect("valgrind can be run");
-    let number = |text: &[u8], before: &str| {
-        let text = String::from_utf8_lossy(text).into_owned();
-        let line = text.lines().find_map(|line| line.split_once(before)).expect("a count").1;
-        line.trim().parse().expect("a number")
-    };
-    [number(&output.stderr, "Collected : "), number(&output.stdout, "allocations ")]
 }
 
 /// No budget that could run out, no wait.
@@ -175,32 +137,35 @@ fn bare(scenario: &str) -> Bare {
     Bare { calls: Arc::default(), status: status(scenario) }
 }
 
+/// All requests of a scenario through the layer, or with `calls` so many for each through the bare service.
 fn run(scenario: &str, calls: u64) {
     let count = REQUESTS * calls.max(1);
     let requests: Vec<_> = (0..count).map(|_| request(scenario)).collect();
     let bare = bare(scenario);
     let seen = Arc::clone(&bare.calls);
-    let allocations =
-        if calls > 0 { measured(bare, requests) } else { measured(layer().layer(bare), requests) };
+    if calls > 0 {
+        send(bare, requests);
+    } else {
+        send(layer().layer(bare), requests);
+    }
     let expected = SCENARIOS.iter().find(|it| it.0 == scenario).expect("a scenario").1;
     assert_eq!(seen.load(Relaxed), REQUESTS * expected, "calls of the service");
-    println!("allocations {allocations}");
 }
 
-/// Only what happens in here is counted.
-#[inline(never)]
-fn measured<S>(mut service: S, requests: Vec<Request<Body>>) -> u64
+/// Sends them one after the other.
+fn send<S>(mut service: S, requests: Vec<Request<Body>>)
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = std::convert::Infallible>,
 {
-    let before = ALLOCATIONS.load(Relaxed);
     let mut cx = Context::from_waker(Waker::noop());
-    for request in requests {
-        let mut call = pin!(service.call(request));
-        // Nothing in here waits.
-        assert!(black_box(call.as_mut().poll(&mut cx)).is_ready());
-    }
-    ALLOCATIONS.load(Relaxed) - before
+    measured(|| {
+        for request in requests {
+            let mut call = pin!(service.call(request));
+            // Nothing in here waits.
+            assert!(black_box(call.as_mut().poll(&mut cx)).is_ready());
+        }
+        service
+    });
 }
 
 /// The size of the layer's future, and of the one inside.

@@ -4,17 +4,16 @@
 //! walk, and fails if one is dearer than its limit. Raw pages are lists of numbers from memory, so that the
 //! walk's own cost is left; JSON pages are read into items that own a text.
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::hint::black_box;
 use std::pin::pin;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use benches::{argument, counts, measured};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use http::{HeaderValue, Request, Response};
@@ -39,27 +38,6 @@ const WALKS: [(&str, &str, f64, f64); 4] = [
     ("JSON, pages of raw rows", "JSON, hand loop", 4_200.0, 0.0),
     ("JSON, items", "JSON, hand loop", 5_800.0, 17.0),
 ];
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-struct Counting;
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Relaxed);
-        // SAFETY: the caller's own promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: the caller's own promise.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// A row that is a number.
 struct Raw(u64);
@@ -194,9 +172,8 @@ fn api(
 }
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().collect();
-    if let Some(walk) = arguments.iter().find_map(|a| a.strip_prefix("--walk=")) {
-        run(walk);
+    if let Some(walk) = argument("walk") {
+        run(&walk);
         return ExitCode::SUCCESS;
     }
     println!(
@@ -205,10 +182,10 @@ fn main() -> ExitCode {
     println!("| --- | --: | --: | --: | --: | --: |");
     let mut is_within = true;
     for (walk, base, most, most_allocations) in WALKS {
-        let (ours, hand) = (counts(walk), counts(base));
+        let [ours, hand] = [walk, base].map(|walk| counts(&[format!("--walk={walk}")]));
         let per_item = |count: u64| count as f64 / (PAGES * ROWS) as f64;
-        let more = (ours[1] as f64 - hand[1] as f64) / PAGES as f64;
-        let (ours, hand) = (per_item(ours[0]), per_item(hand[0]));
+        let more = (ours.allocations as f64 - hand.allocations as f64) / PAGES as f64;
+        let (ours, hand) = (per_item(ours.instructions), per_item(hand.instructions));
         println!("| {walk} | {ours:.1} | {most} | {hand:.1} | {more:.2} | {most_allocations} |");
         is_within &= ours <= most && more <= most_allocations;
     }
@@ -216,51 +193,31 @@ fn main() -> ExitCode {
     if is_within { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Instructions and allocations of a walk.
-fn counts(walk: &str) -> [u64; 2] {
-    let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        .arg("--toggle-collect=*measured*")
-        .arg(std::env::current_exe().expect("this program has a path"))
-        .arg(format!("--walk={walk}"))
-        .output()
-        .expect("valgrind can be run");
-    let number = |text: &[u8], before: &str| {
-        let text = String::from_utf8_lossy(text).into_owned();
-        let line = text.lines().find_map(|line| line.split_once(before)).expect("a count").1;
-        line.trim().parse().expect("a number")
-    };
-    [number(&output.stderr, "Collected : "), number(&output.stdout, "allocations ")]
-}
-
 fn run(walk: &str) {
     let uri = || "http://api.example/items".parse().expect("an address");
     let list = || Query::new(LIST, uri()).expect("a query");
-    let ((sum, rows), allocations) = match walk {
-        "raw, hand loop" => measured(hand_raw()),
-        "raw, pages" => measured(raw_pages(Pages::over(Memory, Scan::new(list())))),
-        "raw, items" => measured(raw_items(Pages::over(Memory, Scan::new(list())))),
-        "JSON, hand loop" => measured(hand_json(api(json_pages()))),
-        "JSON, pages of raw rows" => measured(json_rows(Pages::new(api(json_pages()), list()))),
-        "JSON, items" => measured(json_items(Pages::new(api(json_pages()), list()))),
+    let (sum, rows) = match walk {
+        "raw, hand loop" => walked(hand_raw()),
+        "raw, pages" => walked(raw_pages(Pages::over(Memory, Scan::new(list())))),
+        "raw, items" => walked(raw_items(Pages::over(Memory, Scan::new(list())))),
+        "JSON, hand loop" => walked(hand_json(api(json_pages()))),
+        "JSON, pages of raw rows" => walked(json_rows(Pages::new(api(json_pages()), list()))),
+        "JSON, items" => walked(json_items(Pages::new(api(json_pages()), list()))),
         other => panic!("{other}"),
     };
     let all = PAGES * ROWS;
     assert_eq!(rows, all);
     assert!(sum == all * (all - 1) / 2 || sum == 0);
-    println!("allocations {allocations}");
 }
 
-/// Only what happens in here is counted.
-#[inline(never)]
-fn measured<F: Future<Output = (u64, u64)>>(walk: F) -> ((u64, u64), u64) {
+/// To the end of a walk.
+fn walked(walk: impl Future<Output = (u64, u64)>) -> (u64, u64) {
     let mut walk = pin!(walk);
-    let before = ALLOCATIONS.load(Relaxed);
     // Nothing in here waits.
-    let Poll::Ready(done) = walk.as_mut().poll(&mut Context::from_waker(Waker::noop())) else {
-        panic!("a walk waits");
-    };
-    (black_box(done), ALLOCATIONS.load(Relaxed) - before)
+    match measured(|| walk.as_mut().poll(&mut Context::from_waker(Waker::noop()))) {
+        Poll::Ready(done) => done,
+        Poll::Pending => panic!("a walk waits"),
+    }
 }
 
 async fn hand_raw() -> (u64, u64) {
