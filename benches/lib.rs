@@ -11,6 +11,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+static BYTES: AtomicU64 = AtomicU64::new(0);
 
 struct Counting;
 
@@ -18,6 +19,7 @@ struct Counting;
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Relaxed);
+        BYTES.fetch_add(layout.size() as u64, Relaxed);
         // SAFETY: the caller's own promise.
         unsafe { System.alloc(layout) }
     }
@@ -37,6 +39,7 @@ pub struct Counts {
     pub instructions: u64,
     pub writes: u64,
     pub allocations: u64,
+    pub bytes: u64,
 }
 
 /// The value behind `--name=` in the arguments of this program: what it is to do under callgrind.
@@ -62,16 +65,16 @@ pub fn counts(arguments: &[String]) -> Counts {
         line.split_whitespace().map(|number| number.parse().expect("a number")).collect()
     };
     let collected = numbers(&said[0], "Collected : ");
-    let allocations = numbers(&said[1], "allocations ")[0];
-    Counts { instructions: collected[0], writes: collected[2], allocations }
+    let [allocations, bytes] = ["allocations ", "bytes "].map(|name| numbers(&said[1], name)[0]);
+    Counts { instructions: collected[0], writes: collected[2], allocations, bytes }
 }
 
 /// Does it, and says what it allocated.
 pub fn measured<T>(work: impl FnOnce() -> T) -> T {
-    let before = ALLOCATIONS.load(Relaxed);
+    let before = [&ALLOCATIONS, &BYTES].map(|count| count.load(Relaxed));
     let done = only_in_here(work);
-    let allocations = ALLOCATIONS.load(Relaxed) - before;
-    println!("allocations {allocations}");
+    let after = [&ALLOCATIONS, &BYTES].map(|count| count.load(Relaxed));
+    println!("allocations {}\nbytes {}", after[0] - before[0], after[1] - before[1]);
     done
 }
 

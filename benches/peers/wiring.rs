@@ -1,0 +1,381 @@
+//! Each peer as its own documentation sets it up: five attempts, no waits, and whatever budget it has, too large to run out.
+
+use std::convert::Infallible;
+use std::future::{Future, Ready, ready};
+use std::num::NonZeroU32;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use backon::{ConstantBuilder, Retryable};
+use bytes::Bytes;
+use google_cloud_gax::backoff_policy::BackoffPolicy;
+use google_cloud_gax::error::Error as GaxError;
+use google_cloud_gax::retry_loop_internal::retry_loop;
+use google_cloud_gax::retry_policy::{AlwaysRetry, RetryPolicyExt};
+use google_cloud_gax::retry_state::RetryState;
+use google_cloud_gax::retry_throttler::CircuitBreaker;
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HeaderName, HeaderValue, USER_AGENT};
+use http::{Method, Request, Response, StatusCode, Uri};
+use http_body_util::Full;
+use retry_layer::RetryLayer;
+use retry_policy::backoff::Backoff;
+use retry_policy::{Budget, Policy};
+use tokio::runtime::Runtime;
+use tower::retry::backoff::{
+    Backoff as _, ExponentialBackoff, ExponentialBackoffMaker, MakeBackoff,
+};
+use tower::retry::budget::{Budget as _, TpsBudget};
+use tower::{Layer, Service};
+
+use crate::{Scenario, stacks};
+
+pub type Body = Full<Bytes>;
+pub type Answer = Result<Response<Body>, Infallible>;
+/// Sends them one after the other.
+pub type Send = Box<dyn FnMut(Vec<Request<Body>>) -> Pin<Box<dyn Future<Output = ()>>>>;
+
+/// A way to send requests.
+pub struct Peer {
+    pub name: &'static str,
+    /// The one without retries that it is compared with.
+    pub base: &'static str,
+    /// Whether one request is enough for a scenario with several calls.
+    pub sends_again: bool,
+    pub wire: fn(Scenario) -> Send,
+    /// The size of the future of one request.
+    pub size: Option<fn() -> usize>,
+}
+
+const BARE: &str = "the bare service";
+
+pub const PEERS: [Peer; 11] = [
+    Peer {
+        name: BARE,
+        base: BARE,
+        sends_again: false,
+        wire: |it| service(Bare::new(it)),
+        size: Some(|| size(Bare::get())),
+    },
+    Peer {
+        name: "retry-layer",
+        base: BARE,
+        sends_again: true,
+        wire: |it| service(ours().layer(Bare::new(it))),
+        size: Some(|| size(ours().layer(Bare::get()))),
+    },
+    Peer {
+        name: "tower, as documented",
+        base: BARE,
+        sends_again: true,
+        wire: |it| service(tower::retry::Retry::new(OfTower::new(), Bare::new(it))),
+        size: Some(|| size(tower::retry::Retry::new(OfTower::new(), Bare::get()))),
+    },
+    Peer {
+        name: "tower, tuned",
+        base: BARE,
+        sends_again: true,
+        wire: |it| service(tower::retry::Retry::new(Tuned::new(), Bare::new(it))),
+        size: Some(|| size(tower::retry::Retry::new(Tuned::new(), Bare::get()))),
+    },
+    Peer { name: "backon", base: BARE, sends_again: true, wire: backon, size: None },
+    Peer { name: "gax", base: BARE, sends_again: true, wire: gax, size: None },
+    Peer {
+        name: "tower-resilience",
+        base: BARE,
+        sends_again: true,
+        wire: |it| service(resilience().layer(Bare::new(it))),
+        size: Some(|| size(resilience().layer(Bare::get()))),
+    },
+    Peer {
+        name: "reqwest-middleware",
+        base: "reqwest-middleware",
+        sends_again: false,
+        wire: |it| stacks::reqwest(it, false),
+        size: None,
+    },
+    Peer {
+        name: "reqwest-retry",
+        base: "reqwest-middleware",
+        sends_again: true,
+        wire: |it| stacks::reqwest(it, true),
+        size: None,
+    },
+    Peer {
+        name: "smithy, no retries",
+        base: "smithy, no retries",
+        sends_again: false,
+        wire: |it| stacks::smithy(it, false),
+        size: None,
+    },
+    Peer {
+        name: "smithy, standard",
+        base: "smithy, no retries",
+        sends_again: true,
+        wire: |it| stacks::smithy(it, true),
+        size: None,
+    },
+];
+
+/// A runtime whose waits take no time.
+pub fn runtime() -> Runtime {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_time().start_paused(true).build().expect("a runtime")
+}
+
+/// A request with five headers, two of them made at run time.
+pub fn request(body_bytes: Option<usize>) -> Request<Body> {
+    // A small body is made for its request, a large one is shared.
+    static LARGE: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(vec![7; 1 << 20]));
+    let body = match body_bytes {
+        None => Bytes::new(),
+        Some(bytes) if bytes == LARGE.len() => LARGE.clone(),
+        Some(bytes) => Bytes::from(vec![7; bytes]),
+    };
+    let mut request = Request::new(Body::new(body));
+    *request.uri_mut() = Uri::from_static("http://api.example/items?limit=100");
+    if body_bytes.is_some() {
+        *request.method_mut() = Method::POST;
+    }
+    let headers = request.headers_mut();
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers.insert(USER_AGENT, HeaderValue::from_static("bench"));
+    let fresh = |text: &str| HeaderValue::from_maybe_shared(Bytes::from(text.to_owned()));
+    headers.insert(AUTHORIZATION, fresh("Bearer of a token of some length").expect("a header"));
+    let id = HeaderName::from_static("x-request-id");
+    headers.insert(id, fresh("7d1f2b1c-5a86-4d1e-9a38").expect("a header"));
+    request
+}
+
+/// How often the bare service was called.
+pub static CALLS: AtomicUsize = AtomicUsize::new(0);
+
+/// Drops the request and answers by script.
+#[derive(Clone, Debug)]
+pub struct Bare {
+    answers: &'static [u16],
+}
+
+impl Bare {
+    pub fn new(scenario: Scenario) -> Self {
+        Self { answers: scenario.answers }
+    }
+
+    fn get() -> Self {
+        Self { answers: &[200] }
+    }
+}
+
+impl Service<Request<Body>> for Bare {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Ready<Answer>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<Body>) -> Self::Future {
+        let call = CALLS.fetch_add(1, Relaxed);
+        let status = StatusCode::from_u16(self.answers[call % self.answers.len()]);
+        let mut response = Response::new(Body::default());
+        *response.status_mut() = status.expect("a status");
+        if response.status() == StatusCode::TOO_MANY_REQUESTS {
+            response.headers_mut().insert("retry-after", HeaderValue::from_static("0"));
+        }
+        ready(Ok(response))
+    }
+}
+
+/// Sends through a service.
+fn service<S>(service: S) -> Send
+where
+    S: Service<Request<Body>> + Clone + 'static,
+{
+    Box::new(move |requests| {
+        let mut service = service.clone();
+        Box::pin(async move {
+            for request in requests {
+                let _ = std::hint::black_box(service.call(request).await);
+            }
+        })
+    })
+}
+
+fn size<S: Service<Request<Body>>>(mut service: S) -> usize {
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    size_of_val(&service.call(request(None)))
+}
+
+fn has_failed(answer: &Answer) -> bool {
+    let answer = answer.as_ref().expect("it is never an error");
+    answer.status().is_server_error() || answer.status() == StatusCode::TOO_MANY_REQUESTS
+}
+
+/// Ours: the default policy, but for attempts and waits.
+fn ours() -> RetryLayer<
+    retry_layer::retry::With<
+        retry_layer::replay::CloneBody,
+        retry_layer::retry::LastAnswer,
+        retry_layer::delivery::KnownErrors,
+        retry_layer::timer::TokioTimer,
+    >,
+> {
+    let none = Backoff::constant(Duration::ZERO);
+    let policy = Policy::builder().max_attempts(NonZeroU32::new(5).expect("five"));
+    let policy = policy.backoff(none).throttled(none).build().expect("a policy");
+    RetryLayer::new(policy).budget(Budget::shed().with_reserve(1_000_000).expect("tokens"))
+}
+
+/// The policy of tower's documentation: it copies each request.
+#[derive(Clone)]
+struct OfTower {
+    attempts_left: usize,
+    budget: Arc<TpsBudget>,
+    backoff: ExponentialBackoff,
+}
+
+impl OfTower {
+    fn new() -> Self {
+        let zero = Duration::ZERO;
+        let mut maker = ExponentialBackoffMaker::new(
+            zero,
+            Duration::from_nanos(1),
+            0.0,
+            tower::util::rng::HasherRng::default(),
+        )
+        .expect("tower's bounds");
+        let budget = TpsBudget::new(Duration::from_secs(10), 1_000_000, 0.2);
+        Self { attempts_left: 4, budget: Arc::new(budget), backoff: maker.make_backoff() }
+    }
+}
+
+impl tower::retry::Policy<Request<Body>, Response<Body>, Infallible> for OfTower {
+    type Future = tokio::time::Sleep;
+
+    fn retry(&mut self, _: &mut Request<Body>, answer: &mut Answer) -> Option<Self::Future> {
+        if !has_failed(answer) {
+            self.budget.deposit();
+            return None;
+        }
+        self.attempts_left = self.attempts_left.checked_sub(1)?;
+        self.budget.withdraw().then(|| self.backoff.next_backoff())
+    }
+
+    fn clone_request(&mut self, request: &Request<Body>) -> Option<Request<Body>> {
+        Some(request.clone())
+    }
+}
+
+/// What a policy for tower's retry can do: it copies what may be repeated, but not for the last attempt, makes no timer for
+/// no wait, and looks at its budget without a lock.
+#[derive(Clone)]
+struct Tuned {
+    attempts: usize,
+    budget: Arc<Budget>,
+}
+
+impl Tuned {
+    fn new() -> Self {
+        let budget = Budget::shed().with_reserve(1_000_000).expect("tokens");
+        Self { attempts: 0, budget: Arc::new(budget) }
+    }
+}
+
+impl tower::retry::Policy<Request<Body>, Response<Body>, Infallible> for Tuned {
+    type Future = Ready<()>;
+
+    fn retry(&mut self, _: &mut Request<Body>, answer: &mut Answer) -> Option<Ready<()>> {
+        if !has_failed(answer) {
+            self.budget.end(retry_policy::Decision::Return, None);
+            return None;
+        }
+        self.attempts += 1;
+        let _paid = self.budget.take(retry_policy::Class::Server, Duration::ZERO).ok()?;
+        Some(ready(()))
+    }
+
+    fn clone_request(&mut self, request: &Request<Body>) -> Option<Request<Body>> {
+        (request.method().is_idempotent() && self.attempts < 4).then(|| request.clone())
+    }
+}
+
+/// A failure as an error, for those who only repeat after one.
+#[derive(Debug)]
+struct Failed;
+
+/// `(|| send(request.clone())).retry(..).when(..)`
+fn backon(scenario: Scenario) -> Send {
+    let bare = Bare::new(scenario);
+    Box::new(move |requests| {
+        let bare = bare.clone();
+        Box::pin(async move {
+            for request in requests {
+                let send = || {
+                    let (mut bare, request) = (bare.clone(), request.clone());
+                    async move {
+                        let answer = bare.call(request).await;
+                        if has_failed(&answer) { Err(Failed) } else { Ok(answer) }
+                    }
+                };
+                let waits = ConstantBuilder::default().with_delay(Duration::ZERO).with_max_times(4);
+                let _ = std::hint::black_box(send.retry(waits).when(|_| true).await);
+            }
+        })
+    })
+}
+
+#[derive(Debug)]
+struct AtOnce;
+
+impl BackoffPolicy for AtOnce {
+    fn on_failure(&self, _: &RetryState) -> Duration {
+        Duration::ZERO
+    }
+}
+
+/// The loop that Google's clients share.
+fn gax(scenario: Scenario) -> Send {
+    let bare = Bare::new(scenario);
+    let throttler: Arc<Mutex<dyn google_cloud_gax::retry_throttler::RetryThrottler>> =
+        Arc::new(Mutex::new(CircuitBreaker::new(1_000_000, 0, 1).expect("a breaker")));
+    let policy: Arc<dyn google_cloud_gax::retry_policy::RetryPolicy> =
+        Arc::new(AlwaysRetry.with_attempt_limit(5));
+    let backoff: Arc<dyn BackoffPolicy> = Arc::new(AtOnce);
+    Box::new(move |requests| {
+        let (bare, throttler) = (bare.clone(), Arc::clone(&throttler));
+        let (policy, backoff) = (Arc::clone(&policy), Arc::clone(&backoff));
+        Box::pin(async move {
+            for request in requests {
+                let send = async |_: Option<Duration>| {
+                    let answer = bare.clone().call(request.clone()).await;
+                    if has_failed(&answer) {
+                        return Err(GaxError::io("failed"));
+                    }
+                    Ok(answer)
+                };
+                let sleep = async |wait| tokio::time::sleep(wait).await;
+                let (throttler, policy) = (Arc::clone(&throttler), Arc::clone(&policy));
+                let ended = retry_loop(send, sleep, true, throttler, policy, Arc::clone(&backoff));
+                let _ = std::hint::black_box(ended.await);
+            }
+        })
+    })
+}
+
+fn resilience() -> tower_resilience_retry::RetryLayer<Request<Body>, Response<Body>, Infallible> {
+    let budget = tower_resilience_retry::RetryBudgetBuilder::new().token_bucket();
+    let budget = budget.max_tokens(1_000_000).initial_tokens(1_000_000).build();
+    tower_resilience_retry::RetryLayer::builder()
+        .max_attempts(5)
+        .fixed_backoff(Duration::ZERO)
+        .retry_on_response(|answer: &Response<Body>| {
+            answer.status().is_server_error() || answer.status() == StatusCode::TOO_MANY_REQUESTS
+        })
+        .budget(budget.expect("a budget"))
+        .build()
+}
