@@ -10,7 +10,7 @@
 //!
 //! > retries ≤ reserve + ratio × successes + given back + probes
 //!
-//! *Given back* are the retries that were never sent and those that succeeded, probes included; a probe
+//! *Given back* are the retries that were never sent and those that ended well, probes included; a probe
 //! is a retry while the bucket is empty, of which there are at most 8 + t / 120 s in a time t without
 //! a success. So at total failure the load of any number of requests tends to 1.
 //!
@@ -19,7 +19,7 @@
 //! | | reserve | a retry costs | a success earns | else |
 //! | --- | --- | --- | --- | --- |
 //! | [`shed`](Budget::shed) | 10 | 1 | 10 %, and a retry that succeeds gets its token back | probes |
-//! | [`pace`](Budget::pace) | 10 | 1 | 5 %, and a retry that succeeds gets its token back besides | probes |
+//! | [`pace`](Budget::pace) | 10 | 1 | 6 %, and a retry that succeeds gets its token back besides | probes |
 //! | [`strict`](Budget::strict) | 10, starting with none | 1 | 10 %, as `shed` | probes |
 //! | [`aws`](Budget::aws) | 500 | 14, throttled 5 | 1, or the cost of the last retry | |
 //! | [`grpc`](Budget::grpc) | as stated | 1, each failure | as stated | retries only above half |
@@ -31,7 +31,7 @@
 //! | --- | --- | --- | --- |
 //! | reserve | 10 tokens | 1 to 4,000,000 | gRPC's `maxTokens` (proposal A6) |
 //! | a success earns, shedding | 10 % of a token | 0 to 100 % | the retry ratio of the SRE book, chapter 21 |
-//! | a success earns, pacing | 5 % of a token | 0 to 100 % | our choice: the most that leaves a model of metastable collapse no later than no retries do (`cargo run --release -p storm -- collapse`) |
+//! | a success earns, pacing | 6 % of a token | 0 to 100 % | our choice: of those that keep up no overload in a model of metastable collapse, the one that saves most (`cargo run --release -p storm -- pace`) |
 //! | probe while empty | after 1 s, then 2, 4, … 64, 120 s | | our choice: a breaker's half-open probe |
 //!
 //! # Time, randomness
@@ -134,7 +134,7 @@ impl Budget {
     #[must_use]
     pub const fn pace() -> Self {
         Self::on(Terms {
-            success: TOKEN / 20,
+            success: TOKEN.saturating_mul(6) / 100,
             retried: Retried::GetsBackAndEarns,
             when_empty: WhenEmpty::Pace,
             ..SHED
@@ -313,14 +313,17 @@ impl Budget {
 
     /// A request has ended like this; `last` is what its last retry took, if it had one.
     ///
-    /// A success earns; other ends pay nothing, except that with gRPC's preset every temporary failure
-    /// does. A [`Decision`] to go on is no end: nothing happens.
+    /// A success earns, and a retry that ends with a final answer gets its token back where a probe would be granted;
+    /// other ends pay nothing, except that with gRPC's preset every temporary failure does. A [`Decision`] to go on is no end: nothing happens.
     ///
     /// Says whether the bucket holds more than before: only then has one who waits to be told.
     #[inline]
     pub fn end(&self, decision: Decision, last: Option<Token>) -> bool {
         match decision {
             Decision::Return => return self.succeed(last),
+            Decision::Stop { reason: StopReason::Permanent } if self.terms.probes => {
+                return self.answered(last);
+            }
             Decision::Stop { reason }
                 if self.terms.charges_failures && reason.is_of_the_moment() =>
             {
@@ -347,6 +350,15 @@ impl Budget {
             (Retried::GetsBack, Some(taken)) => taken,
             (Retried::GetsBackAndEarns, Some(taken)) => taken.saturating_add(success),
         });
+        true
+    }
+
+    /// A retry has ended with a final answer, as a repeated `DELETE` does with 404: there was room for it.
+    #[allow(clippy::needless_pass_by_value, reason = "a token is given back once")]
+    fn answered(&self, last: Option<Token>) -> bool {
+        let Some(Token(taken)) = last else { return false };
+        self.probe.reset();
+        self.add(if taken > 0 { taken } else { self.terms.cost });
         true
     }
 

@@ -46,7 +46,7 @@ fn ten_successes_earn_one_retry_when_shedding() {
 
 #[test]
 fn a_retry_that_succeeds_gets_its_token_back_and_earns_besides_when_pacing() {
-    for (budget, left) in [(Budget::shed(), 6_000), (Budget::pace(), 6_050)] {
+    for (budget, left) in [(Budget::shed(), 6_000), (Budget::pace(), 6_060)] {
         let mut tokens = [(); 5].map(|()| budget.take(FAULT, Duration::ZERO).ok());
         budget.end(Decision::Return, tokens[0].take());
         assert_eq!(budget.thousandths(), left, "{budget:?}");
@@ -55,12 +55,36 @@ fn a_retry_that_succeeds_gets_its_token_back_and_earns_besides_when_pacing() {
 
 #[test]
 fn a_probe_that_succeeds_earns_a_whole_token() {
-    for (budget, left) in [(Budget::shed(), 1_000), (Budget::pace(), 1_050)] {
+    for (budget, left) in [(Budget::shed(), 1_000), (Budget::pace(), 1_060)] {
         let budget = emptied(budget);
         let probe = budget.take(FAULT, secs(1)).unwrap();
         budget.end(Decision::Return, Some(probe));
         assert_eq!(budget.thousandths(), left, "{budget:?}");
     }
+}
+
+#[test]
+fn a_retry_that_ends_with_a_final_answer_gets_its_token_back_and_ends_the_probes() {
+    let permanent = Decision::Stop { reason: StopReason::Permanent };
+    for budget in [Budget::shed(), Budget::pace()] {
+        let token = budget.take(FAULT, secs(0)).unwrap();
+        assert!(budget.end(permanent, Some(token)));
+        assert_eq!(budget.thousandths(), 10_000, "{budget:?}");
+        assert!(!budget.end(permanent, None), "a first attempt has taken nothing");
+        let budget = emptied(budget);
+        for now in [1, 3] {
+            let _ = budget.take(FAULT, secs(now)).unwrap();
+        }
+        let probe = budget.take(FAULT, secs(7)).unwrap();
+        budget.end(permanent, Some(probe));
+        assert_eq!(budget.thousandths(), 1_000);
+        let _ = budget.take(FAULT, secs(7)).unwrap();
+        assert_eq!(take(&budget, secs(7)), Err(Some(secs(8))), "the first interval again");
+    }
+    let aws = Budget::aws();
+    let token = aws.take(FAULT, secs(0)).unwrap();
+    assert!(!aws.end(permanent, Some(token)));
+    assert_eq!(aws.tokens(), 486, "its own rules");
 }
 
 #[test]
@@ -86,7 +110,7 @@ fn an_empty_bucket_grants_one_probe_at_growing_intervals_until_a_success() {
         assert_eq!(take(&budget, now), Err(Some(now + secs(interval))));
         now += secs(interval);
     }
-    budget.end(Decision::Return, None); // 0.05 of a token: still empty
+    budget.end(Decision::Return, None); // 0.06 of a token: still empty
     assert_eq!(take(&budget, now), Err(Some(now + secs(1))));
     let weeks = now + secs(5 * 7 * 24 * 60 * 60);
     assert_eq!(take(&budget, weeks), Ok(()), "after any time, however long");
