@@ -100,8 +100,12 @@ impl<W: Strategies, C> Stack<W, C> {
         Self { retry: self.retry.policy(policy), ..self }
     }
 
-    /// For jobs: a retry waits for its token of the budget instead of giving up, until the policy's deadline if there
-    /// is one. What that costs in waiting time, and what it saves, is in the tables of `docs/storm`.
+    /// For jobs: a retry waits for its token of the budget instead of giving up, until the policy's deadline.
+    ///
+    /// Without a deadline it waits for as long as the server is down, when one probe leaves every 120 s. A
+    /// thousand retries wait at most, unless [`longest_line`](RetryLayer::longest_line) says otherwise; the others end
+    /// with their answer. The attempts of the policy still end a request. What pacing costs in waiting time, and what it
+    /// saves, is in the tables of `docs/storm`.
     #[must_use]
     pub fn pace(self) -> Self {
         Self { retry: self.retry.budget(Budget::pace()), ..self }

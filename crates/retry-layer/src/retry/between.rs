@@ -106,7 +106,7 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Stage> {
         loop {
-            let left = self.time_left(at).map(|left| left.saturating_sub(self.cut_short()));
+            let left = self.time_left(at);
             if left.is_some_and(|left| left.is_zero()) {
                 return Poll::Ready(self.stop(at, StopReason::Budget));
             }
@@ -116,6 +116,10 @@ where
                 Turn::Full => return Poll::Ready(self.stop(at, StopReason::Budget)),
                 Turn::Wait(wait) => wait,
             };
+            let left = left.map(|left| left.saturating_sub(self.cut_short()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Poll::Ready(self.stop(at, StopReason::Budget));
+            }
             let Some(wait) = wait.into_iter().chain(left).min() else { return Poll::Pending };
             // The bucket may grant sooner or later than when it was asked last.
             *sleep = None;
@@ -124,14 +128,12 @@ where
         }
     }
 
-    /// What an attempt takes, if the deadline would cut it off: as long as the ones before on average.
+    /// What an attempt takes, if the deadline would cut it off: as long as the last one.
     fn cut_short(&self) -> Duration {
-        match self.attempts() {
-            Some(attempts) if <W::Answer as Answer<S::Error>>::MAY_STOP => {
-                let waited = attempts.total_wait().saturating_sub(attempts.last_wait());
-                self.wait.decided.saturating_sub(waited) / attempts.count().max(1)
-            }
-            _ => Duration::ZERO,
+        if <W::Answer as Answer<S::Error>>::MAY_STOP {
+            self.wait.decided.saturating_sub(self.sent)
+        } else {
+            Duration::ZERO
         }
     }
 

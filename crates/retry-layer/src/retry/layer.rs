@@ -145,8 +145,9 @@ impl<W: Strategies> RetryLayer<W> {
         self.with(|config| config.line.most = retries.get())
     }
 
-    /// Gives the tokens of a budget that paces to the newest of the waiting retries first. Those that get one waited for
-    /// less, but fewer get one in time: `cargo run --release -p storm -- pace` compares the two orders.
+    /// Gives the tokens of a budget that paces to the newest of the waiting retries first. With a deadline, in an overload
+    /// that passes, fewer get one in time; `cargo run --release -p storm -- pace` compares the two orders. In one that
+    /// does not pass, more of the new ones do. A line that is full still refuses the newest.
     #[must_use]
     pub fn newest_first(self) -> Self {
         self.with(|config| config.line.newest_first = true)

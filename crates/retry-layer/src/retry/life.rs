@@ -57,6 +57,8 @@ where
     pub(super) had_to_wait: bool,
     pub(super) passenger: Option<Passenger>,
     pub(super) wait: Wait,
+    /// When its last attempt began; zero for one that went at once.
+    pub(super) sent: Duration,
     /// It is at least so late: a timer has said so.
     pub(super) floor: Duration,
     pub(super) spans: Spans,
@@ -112,6 +114,7 @@ where
             had_to_wait: false,
             passenger: None,
             wait: Wait { after: Duration::ZERO, decided: Duration::ZERO, is_over: false },
+            sent: Duration::ZERO,
             floor: Duration::ZERO,
             spans,
         }
@@ -200,9 +203,7 @@ where
 
     /// The future is dropped: gives back what was taken.
     pub(super) fn give_up(&mut self, at: &At<'_, W>, is_in_flight: bool) {
-        if let Some(token) = self.token.take() {
-            at.refund(token);
-        }
+        // What was sent has been paid for, whoever waits for it.
         self.leave(at);
         if self.is_watched {
             self.run(at).cancel(is_in_flight, at.elapsed());
@@ -247,6 +248,7 @@ where
         let (head, ()) = head.expect("the head is kept until the last attempt").into_parts();
         let mut request = Request::from_parts(head, body);
         let number = self.count().saturating_add(1);
+        self.sent = at.elapsed();
         self.answer = None;
         if let Some(permit) = self.permit.take() {
             self.token = Some(permit);

@@ -288,7 +288,7 @@ async fn requests_that_give_up_leave_their_places_to_others() {
     // A rate of one in two seconds: each needs the place of one that could not wait for it.
     let (calls, service) = scripted(&[Status(429); 20]);
     let policy = policy(1).deadline(secs(1)).build().unwrap();
-    let service = RetryLayer::new(policy).cut_off().layer(service);
+    let service = RetryLayer::new(policy).gate(crate::Gate::new().paced()).cut_off().layer(service);
     let mut succeeded = 0;
     for _ in 0..3000 {
         succeeded += u32::from(service.clone().oneshot(get()).await.is_ok());
