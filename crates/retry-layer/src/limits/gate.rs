@@ -9,8 +9,8 @@
 //!
 //! A request that meets a pause gets a place after it, so that those who waited leave one by one
 //! and not all at once; who comes later need not wait for them. A place that is given up goes to the next
-//! who needs one. A server that refuses again within a minute has a rate limit: the same places are then given out at a
-//! rate for all, which stays near what the server takes and is lifted when it takes twice that.
+//! who needs one. A [paced](Gate::paced) gate takes a second refusal within a minute for a rate limit: places are
+//! then given out to all at a rate that stays near what the server takes, and is lifted when it takes twice that.
 //!
 //! # Numbers
 //!
@@ -21,12 +21,13 @@
 //! | refused in a row until it closes | never; 10 in a [`Stack`](crate::Stack) | at least 1 | our choice |
 //! | a closed gate lets one look for another credential | every 10 s, for 1 s at most | | our choice: a file is read at once |
 //! | chronic | 10 network failures in a row | | our choice |
-//! | the rate, when refused | 3 % less, or twice as much less as before if that was within 10 s; 50 % at first | at least 1 in 2 s, and what was served | our choice, by `cargo run --release -p storm -- gate`; least: AWS's adaptive mode |
+//! | the rate, when refused | 3 % less, or twice as much less as before if that was within 10 s; 50 % at first | at least 1 in 2 s, and what was served | our choice, by `cargo run --release -p storm -- limits`; least: AWS's adaptive mode |
 //! | the rate is again what was too much | after 60 s | lifted at twice that | our choice, as above; the curve of TCP CUBIC (RFC 9438) |
 //! | refusals that count as one | those of a second, and of a pause | | our choice: a cut has to show first |
 
 mod pace;
 mod places;
+mod queue;
 
 use core::num::NonZeroU32;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
@@ -49,19 +50,26 @@ const CHRONIC: u32 = 10;
 const LEAST_RATE: u64 = 500;
 /// Our choice: the time after which a rate is again what was too much.
 const PROBING: Duration = Duration::from_secs(60);
-/// Our choice: by so many thousandths a rate is cut that lasted, and at most.
-const CUTS: [u64; 2] = [30, 500];
+/// Our choice: a rate that lasted longer was not far off.
+const SOON: Duration = Duration::from_secs(10);
+/// Our choice: by so many thousandths a rate is cut that lasted.
+const SMALL_CUT: u64 = 30;
+/// Our choice: by so many thousandths a rate is cut at first, and at most.
+const FIRST_CUT: u64 = 500;
 /// Our choice: a key's file may be read so often while the gate is closed.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(10);
 /// Our choice: who waited for a token meanwhile comes later than that, a timer does not.
 const MISSED: Duration = Duration::from_secs(1);
-/// A cut in the rate has to show first.
-const BETWEEN_CUTS: Duration = Duration::from_secs(1);
+/// Our choice: a cut in the rate has to show first.
+const AGAIN: Duration = Duration::from_secs(1);
+/// Our choice: who waits at a rate looks so often whether it has risen.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The terms of a gate, for [`RetryLayer::gate`](crate::RetryLayer::gate). Every layer has one.
 #[derive(Clone, Copy, Debug)]
 pub struct Gate {
     between: Duration,
+    is_paced: bool,
 }
 
 /// The gate of one origin.
@@ -80,15 +88,13 @@ pub(crate) struct OriginGate {
 /// A request's place behind a pause.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ticket {
-    place: Option<Duration>,
-    /// The time from one place to the next when it was given out.
-    step: Duration,
+    place: Option<u64>,
     /// It is the one that a closed gate lets through.
     is_probe: bool,
 }
 
 impl Ticket {
-    pub(crate) const NONE: Self = Self { place: None, step: Duration::ZERO, is_probe: false };
+    pub(crate) const NONE: Self = Self { place: None, is_probe: false };
 }
 
 /// What the gate says to a request.
@@ -144,14 +150,23 @@ impl Gate {
     /// A gate that pauses all requests when the server asks one of them to wait.
     #[must_use]
     pub const fn new() -> Self {
-        Self { between: BETWEEN }
+        Self { between: BETWEEN, is_paced: false }
     }
 
     /// With this time between two requests that leave after a pause.
     #[must_use]
     pub const fn between(self, between: Duration) -> Self {
-        let _ = self;
-        Self { between }
+        Self { between, ..self }
+    }
+
+    /// Learns the rate of a server that refuses again within a minute, and lets requests pass at it.
+    ///
+    /// For an API with one limit for all its requests: where one resource has a limit of its own, its refusals hold
+    /// the others back as well, unless [`scope_by`](crate::RetryLayer::scope_by) tells them apart. A rate takes the
+    /// place of the time between two, and who waits at it may wait for longer than any hint.
+    #[must_use]
+    pub const fn paced(self) -> Self {
+        Self { is_paced: true, ..self }
     }
 
     /// A gate on these terms.
@@ -191,9 +206,14 @@ impl OriginGate {
         if self.fails_fast && is_first && now < state.paused_until {
             return Entry::Paused(state.paused_until.saturating_sub(now));
         }
-        let wait = state.place(ticket, self.terms.between, left, now);
+        let entry = state.place(ticket, self.terms.between, left, now);
         self.settle(&state, now);
-        wait
+        match entry {
+            Entry::Wait(wait) if self.fails_fast && is_first && wait >= LOOK_AGAIN => {
+                Entry::Paused(wait)
+            }
+            entry => entry,
+        }
     }
 
     /// What a closed gate says to a request, if it is closed.
@@ -275,7 +295,9 @@ impl OriginGate {
             shut.probe_at = Duration::ZERO;
             shut.probe_after = (shut.probe_after / 2).max(PROBES[0]);
         }
-        state.free.extend(ticket.place);
+        if let Some(place) = ticket.place {
+            state.queue.give_up(place);
+        }
     }
 
     /// An attempt has ended like this; what changed with it, for whoever observes.
@@ -285,11 +307,15 @@ impl OriginGate {
         profile: &Profile,
         ceiling: Duration,
         generation: impl FnOnce() -> Option<u64>,
-        now: impl FnOnce() -> Duration,
+        now: impl Fn() -> Duration,
     ) -> Option<GateState> {
         let Some(class) = outcome.class() else {
             return self.succeeded(now);
         };
+        if !matches!(class, Class::Network | Class::Throttled) && self.is_busy.load(Relaxed) {
+            // Whatever it says, it was not too much.
+            self.lock().served(self.terms.between, now());
+        }
         if class == Class::Network {
             let streak = self.unreachable.fetch_add(1, Relaxed).saturating_add(1);
             return match streak {
@@ -317,7 +343,7 @@ impl OriginGate {
         let mut state = self.lock();
         let now = now();
         let was_shut = state.shut.take().is_some();
-        state.succeeded(self.terms.between, now);
+        state.served(self.terms.between, now);
         self.settle(&state, now);
         if was_shut { Some(GateState::Open) } else { None }
     }
@@ -361,7 +387,8 @@ impl OriginGate {
             Hint::Wait { after, .. } if after <= ceiling && profile.pauses_all(outcome) => after,
             _ => Duration::ZERO,
         };
-        let cuts = class == Class::Throttled;
+        let is_its_own = matches!(outcome.asked(), Hint::Wait { after, .. } if after > ceiling);
+        let cuts = self.terms.is_paced && class == Class::Throttled && !is_its_own;
         if asked.is_zero() && !cuts {
             return None;
         }
@@ -371,7 +398,7 @@ impl OriginGate {
         let until = now.saturating_add(asked);
         let is_new = until > state.paused_until;
         if is_new && !asked.is_zero() {
-            state.pause(until);
+            state.pause(until, self.terms.between, now);
         }
         self.is_busy.store(true, Relaxed);
         self.settle(&state, now);
@@ -390,7 +417,8 @@ impl OriginGate {
 
     /// How it stands.
     pub(crate) fn state(&self, now: Duration) -> GateState {
-        let state = self.lock();
+        let mut state = self.lock();
+        state.advance(self.terms.between, now);
         let streak = self.unreachable.load(Relaxed);
         if let Some(shut) = state.shut {
             let probe_after = shut.probe_at.saturating_sub(now);

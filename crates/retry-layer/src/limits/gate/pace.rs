@@ -15,7 +15,7 @@
 
 use core::time::Duration;
 
-use super::{CUTS, LEAST_RATE, PROBING};
+use super::{FIRST_CUT, LEAST_RATE, PROBING, SMALL_CUT, SOON};
 
 /// What passed and what was served since the server was asked too much.
 #[derive(Clone, Copy, Debug)]
@@ -47,26 +47,30 @@ impl Watch {
         let passing = now.saturating_sub(self.since);
         let (before, cut) = match pace {
             // It was as much as passed, or those who left one by one.
-            None => (rate(self.passed, passing).max(per_1000_s(between)), CUTS[1]),
-            Some(Pace { rate, .. }) if passing >= PROBING / 6 => (rate, CUTS[0]),
-            Some(Pace { rate, cut, .. }) => (rate, cut.saturating_mul(2).min(CUTS[1])),
+            None => (rate(self.passed, passing).max(per_1000_s(between)), FIRST_CUT),
+            Some(Pace { rate, .. }) if passing >= SOON => (rate, SMALL_CUT),
+            Some(Pace { rate, cut, .. }) => (rate, cut.saturating_mul(2).min(FIRST_CUT)),
         };
+        // While nothing at all is served, the rate that was too much is still the one before.
+        let known = pace.filter(|_| self.served == 0).map_or(0, |pace| pace.too_much);
         let too_much = before.max(LEAST_RATE);
-        let less = too_much.saturating_sub(too_much.saturating_mul(cut) / 1000);
+        let less = |cut: u64| too_much.saturating_sub(too_much.saturating_mul(cut) / 1000);
         let served = rate(self.served, now.saturating_sub(self.began));
-        let from = less.max(served).clamp(LEAST_RATE, too_much);
-        Pace { rate: from, from, cut, too_much }
+        let from = less(cut).max(served).min(less(SMALL_CUT)).max(LEAST_RATE);
+        Pace { rate: from, from, cut, too_much: too_much.max(known) }
     }
 }
 
 impl Pace {
     /// The pace after so much time without a refusal; none once it is twice what was too much.
     pub(super) fn after(self, passing: Duration) -> Option<Self> {
-        let share = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        // In thousandths of the time after which it is as before; it is long lifted after tens of it.
-        let turn = (share(passing).saturating_mul(1000) / share(PROBING)).min(100_000);
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        // In thousandths of the time after which it is as before. It is long lifted after ten times that.
+        let turn = (millis(passing).saturating_mul(1000) / millis(PROBING)).min(10_000);
         let cube = u128::from(turn).pow(3) / 1_000_000;
-        let more = u128::from(self.too_much.saturating_sub(self.from).max(1)).saturating_mul(cube);
+        let least = self.too_much.saturating_mul(SMALL_CUT) / 1000;
+        let lost = self.too_much.saturating_sub(self.from).max(least).max(1);
+        let more = u128::from(lost).saturating_mul(cube);
         let more = u64::try_from(more / 1000).unwrap_or(u64::MAX);
         let pace = Self { rate: self.from.saturating_add(more), ..self };
         (pace.rate < self.too_much.saturating_mul(2)).then_some(pace)
