@@ -18,12 +18,18 @@ fn main() -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
+    let names = SECTIONS.map(|section| section.name).join(", ") + ", pictures";
+    if asked.as_deref() == Some("--help") {
+        println!("storm prints docs/storm/README.md, in two minutes; storm <part> one of: {names}");
+        println!("`pictures` writes those of docs/storm anew");
+        return ExitCode::SUCCESS;
+    }
     let sections: Vec<_> = SECTIONS
         .iter()
         .filter(|it| asked.as_deref().is_none_or(|asked| asked == it.name))
         .collect();
     if sections.is_empty() {
-        eprintln!("there is {}", SECTIONS.map(|section| section.name).join(", ") + ", pictures");
+        eprintln!("there is no such part; there are {names}");
         return ExitCode::FAILURE;
     }
     if asked.is_none() {

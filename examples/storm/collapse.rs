@@ -24,7 +24,7 @@ pub const TEXT: &str = "\
 A server takes 1 s and 10 ms more for each request that it has in flight, a leg 100 ms on average, and an attempt is given up after
 3 s, though the server goes on with it: beyond 64 requests a second it serves nobody in time. The *spike* is 80 requests a second
 for 5 s, and 40 before and after; the *ramp* rises from 40 to 80 in 25 s and falls to none in 50 s. All requests share a
-budget. The model is that of Brooker's `simple_collapse_sim`; the mean of 20 runs of 80 s.
+budget. The model is that of Brooker's `simple_collapse_sim`; the mean of 40 runs of 80 s.
 
 *Success* is the share of requests that ended well within the 80 s: of the spike's, the newest 2 % had no time to. *Retries* are
 those for each request; *tail* is successes for each request that began, in the last 20 s. *Last timeout* is the last second in
@@ -33,18 +33,23 @@ with all waits.
 
 ![Successes in each second of the spike and of the ramp](goodput.svg)
 
-The first eight were published, and are here as their sources define them.
+The first eight were published, and are here as their sources define them. Their success comes out within 2 points, but for three tries
+at once in the spike: whether those survive it is chance, and differs from run to run. Fewer retries are counted of the long
+jitter, as those that still wait at the end were not sent; and where the publication gives a second of recovery, it is by another
+measure than our last timeout, some 6 s earlier. In the spike nobody can do better than long jitter and pacing, which lose
+none but the newest. Times of successes flatter who gives up: p99 is short where the late ones fail.
 ";
 
 pub const PACE_TEXT: &str = "\
 ## How to pace
 
 The same overloads for `Budget::pace`, with the tokens it holds, what a success earns, the longest time a request may
-take, and who gets the next token. The first row is the default. A request that takes at most 20 s ends without an answer if its
-token comes later; one that is *cut off* then also loses an attempt that takes longer.
+take, and who gets the next token. The first row is the default; each of the others changes what it names. A request that takes at most 20 s ends without an answer if its
+token comes later; one that is *cut off* then also loses an attempt that takes longer. From 7 % on the retries keep the server busy
+for longer than none would.
 ";
 
-const RUNS: u64 = 20;
+const RUNS: u64 = 40;
 const HORIZON: usize = 80;
 
 /// What arrives.
@@ -238,12 +243,14 @@ pub fn strategies() -> Vec<Strategy> {
 /// Ways to pace.
 pub fn paces() -> Vec<Strategy> {
     type Change = fn(&mut Pace);
-    let changes: [(&str, Change); 15] = [
-        ("10 tokens, 5 %, no limit, first come first served", |_| {}),
-        ("1 token", |pace| pace.reserve = 1),
+    let changes: [(&str, Change); 16] = [
+        ("10 tokens, 6 %, no limit, first come first served", |_| {}),
+        ("3 tokens", |pace| pace.reserve = 3),
         ("50 tokens", |pace| pace.reserve = 50),
-        ("1 %", |pace| pace.percent = 1),
         ("2 %", |pace| pace.percent = 2),
+        ("5 %", |pace| pace.percent = 5),
+        ("7 %", |pace| pace.percent = 7),
+        ("8 %", |pace| pace.percent = 8),
         ("10 %", |pace| pace.percent = 10),
         ("20 %", |pace| pace.percent = 20),
         ("newest first", |pace| pace.newest_first = true),
@@ -255,7 +262,6 @@ pub fn paces() -> Vec<Strategy> {
         ("20 s, cut off, newest first", |pace| {
             (pace.patience, pace.cut_off, pace.newest_first) = (Some(20), true, true);
         }),
-        ("5 attempts", |pace| pace.attempts = 5),
     ];
     changes.map(|(name, change)| Pace::with(name, change)).into()
 }
@@ -265,27 +271,20 @@ struct Pace {
     reserve: u32,
     percent: u16,
     patience: Option<u64>,
-    attempts: u32,
     newest_first: bool,
     cut_off: bool,
 }
 
 impl Pace {
     fn with(name: &'static str, change: fn(&mut Self)) -> Strategy {
-        let mut pace = Self {
-            reserve: 10,
-            percent: 5,
-            patience: None,
-            attempts: 3,
-            newest_first: false,
-            cut_off: false,
-        };
+        let mut pace =
+            Self { reserve: 10, percent: 6, patience: None, newest_first: false, cut_off: false };
         change(&mut pace);
         Strategy::new(name, move |api| pace.around(api))
     }
 
     fn around(self, api: Client) -> Client {
-        let mut policy = policy(self.attempts);
+        let mut policy = policy(3);
         if let Some(patience) = self.patience {
             policy = policy.deadline(Duration::from_secs(patience));
         }

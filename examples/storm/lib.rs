@@ -64,7 +64,7 @@ pub const SECTIONS: [Section; 5] = [
     Section {
         name: "limits",
         text: limits::TEXT,
-        tables: || vec![limits::table(&limits::outcomes())],
+        tables: || limits::EACH.map(|each| limits::table(each, &limits::outcomes(each))).into(),
     },
 ];
 

@@ -19,16 +19,32 @@ use crate::world::live;
 const GREY: RGBColor = RGBColor(128, 128, 128);
 /// Told apart by most eyes, on white and on black (after Okabe and Ito).
 const COLOURS: [RGBColor; 9] = [
-    RGBColor(128, 128, 128),
+    RGBColor(90, 150, 190),
     RGBColor(213, 94, 0),
-    RGBColor(230, 159, 0),
-    RGBColor(204, 121, 167),
+    RGBColor(200, 140, 0),
+    RGBColor(204, 100, 160),
     RGBColor(160, 110, 60),
-    RGBColor(86, 180, 233),
+    RGBColor(60, 150, 210),
     RGBColor(120, 120, 220),
     RGBColor(0, 158, 115),
     RGBColor(0, 130, 200),
 ];
+
+/// One colour for each name, in all pictures.
+fn colour(name: &str) -> RGBColor {
+    let names = [
+        "no retry",
+        "3 attempts",
+        "reqwest-retry's defaults",
+        "tower's TpsBudget",
+        "AWS standard",
+        "gRPC (10, 0.1)",
+        "Finagle",
+        "shed",
+        "Stack::pace",
+    ];
+    names.iter().position(|it| *it == name).map_or(COLOURS[2], |at| COLOURS[at])
+}
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Flat = Cartesian2d<RangedCoordf64, RangedCoordf64>;
@@ -83,7 +99,7 @@ impl Panel<'_> {
         mesh(&mut chart, self.x.0, self.y.0);
         for line in lines {
             let style = line.colour.stroke_width(
-                if line.name.starts_with("pace") || line.name.starts_with("gate") { 4 } else { 2 },
+                if ["Stack::pace", "paced gate"].contains(&line.name.as_str()) { 4 } else { 2 },
             );
             let drawn = chart.draw_series(LineSeries::new(line.points.iter().copied(), style));
             drawn
@@ -114,8 +130,8 @@ pub fn amplification(rows: &failures::Rows) -> String {
         .iter()
         // The long waits add what the short ones do.
         .filter(|(strategy, _)| !["no retry", "3 attempts, long jitter"].contains(&strategy.name))
-        .zip(COLOURS)
-        .map(|((strategy, counts), colour)| {
+        .map(|(strategy, counts)| {
+            let colour = colour(strategy.name);
             let points = GRID_RATES.iter().zip(counts).map(|(rate, it)| (100.0 * rate, it.load()));
             let points = [(0.0, 1.0)].into_iter().chain(points).collect();
             Line { name: strategy.name.to_owned(), colour, points }
@@ -132,8 +148,7 @@ pub fn amplification(rows: &failures::Rows) -> String {
 /// Successes in each second of the spike and of the ramp.
 #[allow(clippy::cast_precision_loss, reason = "there are eighty seconds")]
 pub fn goodput(rows: &collapse::Rows) -> String {
-    let shown = ["no retry", "3 attempts", "3 tries, long jitter", "AWS standard", "pace"];
-    let colours = [5, 1, 2, 3, 8].map(|at: usize| COLOURS[at]);
+    let shown = ["no retry", "3 attempts", "3 tries, long jitter", "AWS standard", "Stack::pace"];
     let titles = ["A spike of 5 s", "A ramp up and down"];
     svg(1040, 440, |area| {
         for (at, area) in area.split_evenly((1, 2)).into_iter().enumerate() {
@@ -142,12 +157,12 @@ pub fn goodput(rows: &collapse::Rows) -> String {
                 (0..80).map(|second| (f64::from(second), load.rate(f64::from(second)).max(0.0)));
             let mut lines =
                 vec![Line { name: "requests".into(), colour: GREY, points: arrives.collect() }];
-            for (name, colour) in shown.into_iter().zip(colours) {
+            for name in shown {
                 let row = rows.iter().find(|(strategy, _)| strategy.name == name);
                 let successes = row.expect("it is in the table").1[at].successes;
                 let points =
                     successes.iter().enumerate().map(|(at, it)| (at as f64, *it)).collect();
-                lines.push(Line { name: name.into(), colour, points });
+                lines.push(Line { name: name.into(), colour: colour(name), points });
             }
             let panel = Panel {
                 title: titles[at],
@@ -233,12 +248,14 @@ pub fn waits() -> String {
 /// What reaches a server that takes 100 requests a second, ten at once.
 pub fn gate() -> String {
     let limit = Limit::Bucket(100.0, 10.0);
-    let ways =
-        [("each on its own", Waiting::OnItsOwn, COLOURS[1]), ("gate", Waiting::Gate, COLOURS[8])];
+    let ways = [
+        ("each on its own", Waiting::OnItsOwn, COLOURS[1]),
+        ("paced gate", Waiting::Paced, COLOURS[8]),
+    ];
     let mut lines: Vec<_> = ways
         .into_iter()
         .map(|(name, waiting, colour)| {
-            let seconds = limits::run(limit, waiting).seconds;
+            let seconds = limits::run(limit, waiting, 100, 1).seconds;
             let points =
                 (0_u32..120).zip(seconds).map(|(at, count)| (f64::from(at), f64::from(count)));
             Line { name: name.to_owned(), colour, points: points.collect() }
@@ -249,7 +266,7 @@ pub fn gate() -> String {
     let panel = Panel {
         title: "A thousand clients of a server that takes 100 requests a second",
         x: ("time (s)", 0.0, 120.0),
-        y: ("requests a second that reach it", 0.0, 1000.0),
+        y: ("requests a second that reach it", 0.0, 1100.0),
     };
     svg(760, 420, |area| panel.draw(area, &lines, true))
 }

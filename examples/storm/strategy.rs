@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
-use retry_layer::RetryLayer;
+use retry_layer::{RetryLayer, Stack};
 use retry_policy::ratio::Ratio;
-use retry_policy::{Budget, Policy};
-use tower::Layer;
+use retry_policy::{Budget, Policy, profile};
 use tower::retry::backoff::{
     Backoff as _, ExponentialBackoff, ExponentialBackoffMaker, MakeBackoff,
 };
 use tower::retry::budget::{Budget as _, TpsBudget};
 use tower::util::rng::Rng;
+use tower::{Layer, ServiceExt};
 
 use crate::published::{self, Limit, Rule, at_once};
 use crate::world::{Answer, Body, Client, has_failed};
@@ -88,9 +88,12 @@ pub fn shed() -> Strategy {
     Strategy::layer("shed", 3, || Some(Budget::shed()))
 }
 
-/// Ours: the default of the stack for jobs.
+/// Ours: the stack for jobs.
 pub fn pace() -> Strategy {
-    Strategy::layer("pace", 3, || Some(Budget::pace()))
+    Strategy::new("Stack::pace", |api| {
+        let stack = Stack::new(profile::DEFAULT).pace().around(api);
+        Client::new(stack.map_response(|answer| answer.map(|_| Body::new())))
+    })
 }
 
 /// Three retries after U(0, 1 s), U(0, 2 s), U(0, 4 s): `ExponentialBackoff::builder().build_with_max_retries(3)`.
