@@ -21,9 +21,11 @@
 //! | refused in a row until it closes | never; 10 in a [`Stack`](crate::Stack) | at least 1 | our choice |
 //! | a closed gate lets one look for another credential | every 10 s, for 1 s at most | | our choice: a file is read at once |
 //! | chronic | 10 network failures in a row | | our choice |
-//! | the rate, when refused | 3 % less, or twice as much less as before if that was within 10 s; 50 % at first | at least 1 in 2 s, and what was served | our choice, by `cargo run --release -p storm -- limits`; least: AWS's adaptive mode |
+//! | the rate, when refused | 3 % less, or twice as much less as before if that was within 10 s; 50 % at first | at least 1 in 2 s; what was served, if that is 3 % less | our choice, by `cargo run --release -p storm -- limits`; least: AWS's adaptive mode |
 //! | the rate is again what was too much | after 60 s | lifted at twice that | our choice, as above; the curve of TCP CUBIC (RFC 9438) |
 //! | refusals that count as one | those of a second, and of a pause | | our choice: a cut has to show first |
+//! | who waits at a rate looks whether it has risen | every second | | our choice: rates rise over minutes |
+//! | a place is lost | a second after its moment | | our choice: a timer is not as late, who waited for a token is |
 
 mod pace;
 mod places;

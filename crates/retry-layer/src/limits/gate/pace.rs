@@ -8,10 +8,12 @@
 //!                  └ 3 % less              └ …  time
 //! ```
 //!
-//! After a refusal the rate is a little less than the one that was too much. It rises slowly at first, reaches that
-//! rate after [`PROBING`], and goes beyond it faster and faster, until the next refusal or twice that rate, where it is
-//! lifted. That is the curve of TCP CUBIC (RFC 9438), which stays longest where the limit was last. A refusal that comes soon
-//! cuts twice as deep as the one before it, as the limit must be well below; but never below what was served.
+//! After a refusal the rate is a little less than the one that was too much. It rises slowly at first, reaches
+//! that rate after [`PROBING`], and goes beyond it faster and faster, until the next refusal or twice that rate,
+//! where it is lifted. That is the curve of TCP CUBIC (RFC 9438), which stays longest where the limit was last. A
+//! refusal that comes soon cuts twice as deep as the one before it, as the limit must be well below: down to what
+//! was served, if that is less than the rate by the 3 % of any cut. While nothing is served it is no question of a
+//! rate, and the one to come back to stays what it was.
 
 use core::time::Duration;
 
