@@ -37,7 +37,7 @@ pub(crate) struct Limits {
 
 /// Where a request's limits stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Scope(usize);
+pub(crate) struct Scope(u8);
 
 /// The limits of all origins. The first are those of requests without an origin, the last those of all
 /// that found no room.
@@ -66,7 +66,10 @@ impl Origins {
     pub(crate) fn get(&self, Scope(at): Scope) -> &Limits {
         match at {
             0 => &self.own,
-            at => self.named.get(at - 1).and_then(OnceLock::get).map_or(&self.overflow, |it| &it.1),
+            at => {
+                let named = self.named.get(usize::from(at) - 1);
+                named.and_then(OnceLock::get).map_or(&self.overflow, |it| &it.1)
+            }
         }
     }
 
@@ -94,7 +97,7 @@ impl Origins {
         name: impl Fn() -> Option<Name>,
         limits: impl Fn() -> Limits,
     ) -> Scope {
-        for (at, slot) in self.named.iter().enumerate() {
+        for (at, slot) in (1..).zip(&self.named) {
             let found = match slot.get() {
                 Some(found) => found,
                 None => match name() {
@@ -104,10 +107,10 @@ impl Origins {
                 },
             };
             if is_it(&found.0) {
-                return Scope(at + 1);
+                return Scope(at);
             }
         }
-        Scope(ORIGINS + 1)
+        Scope(u8::MAX)
     }
 }
 

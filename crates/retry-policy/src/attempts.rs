@@ -238,20 +238,28 @@ impl Attempts {
         self.newest_may_have_been_applied = delivery.may_have_been_applied();
         let (waited, source) = (Duration::ZERO, Source::Backoff);
         let attempt = Attempt { delivery, timed_out: false, class, waited, source };
-        if let Some(free) = self.newest.iter_mut().find(|slot| slot.is_none()) {
-            *free = Some(attempt);
-        } else {
+        if self.count as usize >= REMEMBERED {
             self.newest.rotate_left(1);
-            if let Some(last) = self.newest.last_mut() {
-                *last = Some(attempt);
-            }
         }
         self.count = self.count.saturating_add(1);
+        if let Some(slot) = self.newest_slot().and_then(|at| self.newest.get_mut(at)) {
+            *slot = Some(attempt);
+        }
         self.elapsed = elapsed;
     }
 
+    /// Where the newest attempt is.
+    const fn newest_slot(&self) -> Option<usize> {
+        let count = self.count as usize;
+        (if count < REMEMBERED { count } else { REMEMBERED }).checked_sub(1)
+    }
+
+    fn newest_mut(&mut self) -> Option<&mut Attempt> {
+        self.newest_slot().and_then(|at| self.newest.get_mut(at))?.as_mut()
+    }
+
     pub(crate) fn newest_timed_out(&mut self) {
-        if let Some(last) = self.newest.iter_mut().rev().flatten().next() {
+        if let Some(last) = self.newest_mut() {
             last.timed_out = true;
         }
     }
@@ -264,7 +272,7 @@ impl Attempts {
     }
 
     pub(crate) fn wait(&mut self, wait: Duration, source: Source) {
-        if let Some(last) = self.newest.iter_mut().rev().flatten().next() {
+        if let Some(last) = self.newest_mut() {
             last.waited = wait;
             last.source = source;
         }
@@ -275,7 +283,7 @@ impl Attempts {
 
     /// Adds to the wait after the newest attempt.
     pub(crate) fn wait_longer(&mut self, wait: Duration) {
-        if let Some(last) = self.newest.iter_mut().rev().flatten().next() {
+        if let Some(last) = self.newest_mut() {
             last.waited = last.waited.saturating_add(wait);
         }
         self.last_wait = self.last_wait.saturating_add(wait);
@@ -285,7 +293,7 @@ impl Attempts {
 
     /// The wait after the newest attempt does not come to pass.
     pub(crate) fn unwait(&mut self) {
-        if let Some(last) = self.newest.iter_mut().rev().flatten().next() {
+        if let Some(last) = self.newest_mut() {
             let waited = core::mem::take(&mut last.waited);
             if waited.is_zero() {
                 return;
@@ -314,6 +322,12 @@ impl Attempts {
     /// The newest attempts, oldest first, eight at most.
     pub fn iter(&self) -> impl Iterator<Item = &Attempt> {
         self.newest.iter().flatten()
+    }
+
+    /// The newest attempt.
+    #[must_use]
+    pub fn newest(&self) -> Option<&Attempt> {
+        self.newest_slot().and_then(|at| self.newest.get(at))?.as_ref()
     }
 
     /// All planned waits between the attempts.

@@ -71,16 +71,16 @@ impl<'a, W: Strategies> At<'a, W> {
         if self.is_nested(head) { run.once() } else { run }
     }
 
-    /// May the request pass the gate? It is at least as late as `floor`.
+    /// May the request pass the gate?
     pub(super) fn enter(
         &self,
         ticket: &mut Ticket,
         is_first: bool,
         left: Option<Duration>,
-        floor: Duration,
+        now: impl FnOnce() -> Duration,
     ) -> Entry {
         let Some(gate) = &self.limits.gate else { return Entry::Go };
-        gate.enter(ticket, is_first, left, || self.generation(), || self.now().max(floor))
+        gate.enter(ticket, is_first, left, || self.generation(), now)
     }
 
     /// Can a retry pass the gate when it is due, as far as is known?

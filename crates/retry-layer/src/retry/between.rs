@@ -7,7 +7,7 @@ use http::{Request, Response};
 use http_body::Body;
 use retry_policy::attempts::Attempt;
 use retry_policy::budget::Token;
-use retry_policy::{Attempts, Class, StopReason};
+use retry_policy::{Class, StopReason};
 use tower_service::Service;
 
 use super::at::At;
@@ -33,7 +33,7 @@ where
         if self.count() == 0 {
             // The old one is still good, or the server says what it thinks of it.
             if is_fresh || !looked {
-                self.run(at).has_refreshed();
+                self.run.has_refreshed();
             }
             return Stage::Gate;
         }
@@ -68,10 +68,15 @@ where
         Stage::Refresh
     }
 
-    /// May it pass the gate?
-    pub(super) fn enter(&mut self, at: &At<'_, W>, left: Option<Duration>) -> Entry {
-        let is_first = self.count() == 0;
-        at.enter(&mut self.ticket, is_first, left, self.floor)
+    /// May it pass the gate? And when that was said, unless nobody has to wait.
+    pub(super) fn enter(&mut self, at: &At<'_, W>, left: Option<Duration>) -> (Entry, Duration) {
+        let (is_first, floor) = (self.count() == 0, self.floor);
+        let mut now = Duration::ZERO;
+        let entry = at.enter(&mut self.ticket, is_first, left, || {
+            now = at.now().max(floor);
+            now
+        });
+        (entry, now)
     }
 
     /// A timer says that so much time has passed since `now`.
@@ -149,8 +154,8 @@ where
             if left.is_some_and(|left| left.is_zero()) {
                 return Poll::Ready(self.stop(at, StopReason::Deadline { wait: Duration::ZERO }));
             }
-            let now = self.now(at);
-            let (wait, reason) = match self.enter(at, left) {
+            let (entry, now) = self.enter(at, left);
+            let (wait, reason) = match entry {
                 Entry::Go => return Poll::Ready(self.passes(at)),
                 Entry::Look if at.shared.config.credential.is_some() => {
                     return Poll::Ready(self.turned_back(at, Entry::Look));
@@ -175,7 +180,7 @@ where
     /// Adds what was waited beyond the decided wait.
     pub(super) fn waited_more(&mut self, at: &At<'_, W>) {
         let more = at.elapsed().saturating_sub(self.wait.decided).saturating_sub(self.wait.after);
-        self.run(at).waited_longer(more);
+        self.run.waited_longer(more);
         self.wait.after = self.wait.after.saturating_add(more);
     }
 
@@ -194,8 +199,7 @@ where
 
     /// The class of the failure that a retry answers.
     pub(super) fn newest_class(&self) -> Class {
-        let last = self.attempts().and_then(|attempts| attempts.iter().last());
-        last.and_then(Attempt::class).unwrap_or(Class::Server)
+        self.run.attempts().newest().and_then(Attempt::class).unwrap_or(Class::Server)
     }
 
     /// What is left of the decided wait.
@@ -221,7 +225,7 @@ where
 
     /// Whether the answer goes back after the wait, because the caller asks for less.
     fn gives_back(&self) -> bool {
-        self.attempts().and_then(Attempts::stop_reason) == Some(StopReason::Shrink)
+        self.run.attempts().stop_reason() == Some(StopReason::Shrink)
     }
 
     pub(super) fn goes_on(&mut self) -> Stage {
@@ -241,7 +245,6 @@ where
             if !body.is_end_stream() && body.size_hint().lower() <= limit {
                 self.discarded = Some(Box::pin(body));
                 self.discarded_bytes = 0;
-                self.drain_time = self.time_to_drain(at);
                 return Stage::Drain;
             }
         }

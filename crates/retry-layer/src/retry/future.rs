@@ -23,11 +23,11 @@ use std::sync::Arc;
 use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
-use retry_policy::{Run, Safety, StopReason, Stopped};
+use retry_policy::{Run, StopReason, Stopped};
 use tower_service::Service;
 
 use super::at::At;
-use super::life::Life;
+use super::life::{Held, Kept, Life};
 use super::service::Shared;
 use super::strategies::{Answer, Answered, Strategies};
 use crate::collect::last_call;
@@ -52,10 +52,8 @@ pin_project! {
         // On the clock of all that is shared.
         began: Duration,
         sleep: Option<Pin<Box<<W::Timer as Timer>::Sleep>>>,
-        // Only for a request that may be sent again, or that somebody watches.
-        life: Option<Box<Life<S, B, W>>>,
+        held: Held<S, B, W>,
         scope: Scope,
-        safety: Safety,
         stage: Stage,
     }
 
@@ -67,7 +65,7 @@ pin_project! {
     {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
-            if let Some(mut life) = this.life.take() {
+            if let Held::Life(life) = this.held {
                 let at = At::new(this.shared, *this.scope, *this.began);
                 life.give_up(&at, *this.stage == Stage::Attempt);
             }
@@ -105,53 +103,62 @@ where
         let at = At::new(shared, scope, began);
         let plan = at.plan(&mut request, <W::Answer as Answer<S::Error>>::MAY_STOP);
         let mut ticket = Ticket::NONE;
-        let (entry, age) = (at.enter(&mut ticket, true, None, Duration::ZERO), at.age(&request));
+        let (entry, age) = (at.enter(&mut ticket, true, None, || at.now()), at.age(&request));
         let goes = entry == Entry::Go && age == Age::Good;
-        let made = |call, life, stage| {
-            let (shared, safety) = (Arc::clone(shared), plan.safety);
-            Self { call, shared, began, sleep: None, life, scope, safety, stage }
+        let made = |call, held, stage| Self {
+            call,
+            shared: Arc::clone(shared),
+            began,
+            sleep: None,
+            held,
+            scope,
+            stage,
         };
-        if goes && plan.is_once && !plan.is_followed {
+        let is_unseen = goes && !plan.is_followed;
+        if is_unseen && plan.is_once {
             // Sent once, and nobody looks: nothing is kept.
             at.dress(&mut request, 1);
             at.passed(&mut ticket);
-            return made(Some(inner.call(request)), None, Stage::Attempt);
+            return made(Some(inner.call(request)), Held::Nothing(plan.safety), Stage::Attempt);
         }
         let (head, body) = request.into_parts();
-        let (body, kept) =
+        let (body, again) =
             if plan.is_once { (body, None) } else { shared.strategies.replay().keep(body) };
-        if goes && kept.is_none() && !plan.is_followed {
+        if again.is_none() && is_unseen {
             let mut request = Request::from_parts(head, body);
             at.dress(&mut request, 1);
             at.passed(&mut ticket);
-            return made(Some(inner.call(request)), None, Stage::Attempt);
+            return made(Some(inner.call(request)), Held::Nothing(plan.safety), Stage::Attempt);
         }
-        let template = Request::from_parts(head.clone(), ());
-        let spans = Spans::begin(&template);
-        let may_repeat = kept.is_some();
-        let mut life = Box::new(Life::new(template, kept, plan.is_watched, spans));
+        let service = again.is_some().then(|| inner.clone());
+        let head = Request::from_parts(head, ());
+        let mut kept = Box::new(Kept { head, body: again, service, generation: None });
+        let (head, ()) = kept.head.clone().into_parts();
+        let mut request = Request::from_parts(head, body);
+        if is_unseen {
+            kept.generation = at.dress(&mut request, 1);
+            at.passed(&mut ticket);
+            return made(Some(inner.call(request)), Held::Kept(kept), Stage::Attempt);
+        }
+        let spans = if plan.is_watched { Spans::begin(&kept.head) } else { Spans::none() };
+        let run = at.run(&kept.head);
+        let mut life = Box::new(Life::new(run, Some(kept), plan.is_watched, spans));
         life.ticket = ticket;
-        if plan.is_followed {
-            life.run(&at);
-        }
         if goes {
-            life.service = may_repeat.then(|| inner.clone());
-            let mut request = Request::from_parts(head, body);
             life.set_out(&at, &mut request, 1);
             let call = {
                 let _entered = life.spans.enter();
                 inner.call(request)
             };
-            return made(Some(call), Some(life), Stage::Attempt);
+            return made(Some(call), Held::Life(life), Stage::Attempt);
         }
-        let clone = inner.clone();
-        life.service = Some(clone.clone());
-        life.next_body = Some(body);
-        *inner = clone; // What was ready may serve another meanwhile.
+        life.service.get_or_insert_with(|| inner.clone());
+        life.next_body = Some(request.into_body());
+        *inner = inner.clone(); // What was ready may serve another meanwhile.
         life.generation = at.generation();
         life.looks = entry == Entry::Look && shared.config.credential.is_some();
         let stage = if age != Age::Good || life.looks { Stage::Refresh } else { Stage::Gate };
-        made(None, Some(life), stage)
+        made(None, Held::Life(life), stage)
     }
 }
 
@@ -172,17 +179,17 @@ where
             let next = match *this.stage {
                 Stage::Attempt => {
                     let polled = {
-                        let _entered = this.life.as_ref().map(|life| life.spans.enter());
+                        let life = this.held.life();
+                        let _entered = life.map(|life| life.spans.enter());
                         let call = this.call.as_mut().as_pin_mut();
                         call.expect("an attempt is polled until it ends").poll(cx)
                     };
                     let shared = &**this.shared;
                     let at = At::new(shared, *this.scope, *this.began);
                     if let Poll::Ready(Ok(response)) = &polled {
-                        let is_untold = this.life.as_ref().is_none_or(|life| life.is_untold());
-                        if is_untold && at.is_plain_success(response.status()) {
+                        let is_first = this.held.life().is_none();
+                        if is_first && at.is_plain_success(response.status()) {
                             at.succeeded();
-                            *this.life = None;
                             return polled;
                         }
                     }
@@ -231,7 +238,7 @@ where
         let shared = &**this.shared;
         let at = At::new(shared, *this.scope, *this.began);
         // Only now is a timer worth its price.
-        let left = this.life.as_ref().and_then(|life| life.time_left(&at));
+        let left = this.held.life().and_then(|life| life.time_left(&at));
         match [shared.config.attempt_timeout, left].into_iter().flatten().min() {
             Some(limit) => poll_sleep(this.sleep, shared, limit, cx),
             None => Poll::Pending,
@@ -245,11 +252,19 @@ where
         this.call.set(None);
         let shared = &**this.shared;
         let at = At::new(shared, *this.scope, *this.began);
-        let life = this.life.get_or_insert_with(|| {
-            let run = Run::new(shared.config.policy, *this.safety);
-            Box::new(Life::kept_nothing(run, Spans::none()))
-        });
-        life.ended(&at, answer)
+        let mut life = match this.held.take() {
+            Held::Nothing(safety) => {
+                let run = Run::new(shared.config.policy, safety);
+                Box::new(Life::new(run, None, false, Spans::none()))
+            }
+            Held::Kept(kept) => {
+                Box::new(Life::new(at.run(&kept.head), Some(kept), false, Spans::none()))
+            }
+            Held::Life(life) => life,
+        };
+        let next = life.ended(&at, answer);
+        *this.held = Held::Life(life);
+        next
     }
 
     /// A stage between two attempts, or before the first.
@@ -257,7 +272,7 @@ where
         let mut this = self.project();
         let shared = &**this.shared;
         let at = At::new(shared, *this.scope, *this.began);
-        let life = this.life.as_mut().expect("a request that waits has a life");
+        let life = this.held.life().expect("a request that waits has a life");
         // What cannot be answered without an answer has to wait.
         let may_stop = Self::MAY_STOP || life.answer.is_some();
         let left = if may_stop { life.time_left(&at) } else { None };
@@ -294,7 +309,8 @@ where
             Stage::Token => life.poll_token(&at, this.sleep, cx),
             Stage::Drain => {
                 if life.poll_drain(shared.config.drain.bytes, cx).is_pending() {
-                    let limit = life.drain_time;
+                    // The timer is made once.
+                    let limit = life.time_to_drain(&at);
                     ready!(poll_sleep(this.sleep, shared, limit, cx));
                 }
                 Poll::Ready(life.drained())
@@ -318,7 +334,7 @@ where
                         return Poll::Ready(life.stop(&at, out_of_time));
                     }
                 }
-                let entry = life.enter(&at, left);
+                let (entry, _) = life.enter(&at, left);
                 if entry != Entry::Go {
                     // The gate was shut meanwhile: what is ready may serve another.
                     let clone = life.service.clone();
@@ -338,7 +354,8 @@ where
     fn finish(self: Pin<&mut Self>) -> <Self as Future>::Output {
         let this = self.project();
         let at = At::new(this.shared, *this.scope, *this.began);
-        let mut life = this.life.take().expect("polled after it was ready");
+        let mut held = this.held.take();
+        let life = held.life().expect("polled after it was ready");
         life.leave(&at);
         let answer = life.answer.take();
         let attempts = life.end(&at);

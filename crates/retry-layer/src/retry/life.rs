@@ -8,7 +8,7 @@ use http::{Request, Response};
 use http_body::Body;
 use retry_policy::attempts::Record;
 use retry_policy::budget::{Token, WhenEmpty};
-use retry_policy::{Attempts, Class, Decision, Delivery, Outcome, Run, StopReason};
+use retry_policy::{Attempts, Class, Decision, Delivery, Outcome, Run, Safety, StopReason};
 use tower_service::Service;
 
 use super::at::At;
@@ -22,6 +22,49 @@ use crate::replay::Replay;
 use crate::timer::Timer as _;
 use crate::trace::Spans;
 
+/// What a request has while it is under way.
+pub(super) enum Held<S, B, W>
+where
+    S: Service<Request<B>, Response: Answered>,
+    W: Strategies,
+    W::Replay: Replay<B>,
+{
+    /// It is sent once, and nobody looks.
+    Nothing(Safety),
+    /// Its first attempt is under way. Few have more than that, so that what follows has no room here.
+    Kept(Box<Kept<S, W::Replay, B>>),
+    /// It waits, goes on, or is followed from its beginning.
+    Life(Box<Life<S, B, W>>),
+}
+
+impl<S, B, W> Held<S, B, W>
+where
+    S: Service<Request<B>, Response: Answered>,
+    W: Strategies,
+    W::Replay: Replay<B>,
+{
+    pub(super) const fn life(&mut self) -> Option<&mut Life<S, B, W>> {
+        match self {
+            Self::Life(life) => Some(life),
+            Self::Nothing(_) | Self::Kept(_) => None,
+        }
+    }
+
+    pub(super) const fn take(&mut self) -> Self {
+        core::mem::replace(self, Self::Nothing(Safety::Forbidden))
+    }
+}
+
+/// What is needed to send a request again.
+pub(super) struct Kept<S, R: Replay<B>, B> {
+    pub(super) head: Request<()>,
+    /// `None` for a request that is sent once.
+    pub(super) body: Option<R::Kept>,
+    pub(super) service: Option<S>,
+    /// Of the credential that the first attempt was sent with.
+    pub(super) generation: Option<u64>,
+}
+
 /// What a request needs beyond its first attempt.
 pub(super) struct Life<S, B, W>
 where
@@ -29,25 +72,23 @@ where
     W: Strategies,
     W::Replay: Replay<B>,
 {
-    /// Nothing but the first attempt is known before its end: it begins then, unless it is followed.
-    pub(super) run: Option<Box<Run>>,
+    pub(super) run: Run,
     /// Not ready, except between the stage that makes it so and the call.
     pub(super) service: Option<S>,
-    pub(super) head: Option<Request<()>>,
-    /// Somebody wants to hear of it, however it ends: its head is kept.
+    /// Until the last attempt takes it, or to the end of a request that is watched.
+    pub(super) kept: Option<Box<Kept<S, W::Replay, B>>>,
+    /// Somebody wants to hear of it, however it ends.
     pub(super) is_watched: bool,
-    pub(super) kept: Option<<W::Replay as Replay<B>>::Kept>,
     pub(super) next_body: Option<B>,
     pub(super) generation: Option<u64>,
     /// What was refused, until a fresh credential is there.
-    pub(super) refusal: Option<Outcome>,
+    pub(super) refusal: Option<Box<Outcome>>,
     /// Whether it looks for another credential because the gate is closed.
     pub(super) looks: bool,
     /// The last answer, until another attempt is certain.
     pub(super) answer: Option<Result<S::Response, S::Error>>,
     pub(super) discarded: Option<Pin<Box<<S::Response as Answered>::Body>>>,
     pub(super) discarded_bytes: usize,
-    pub(super) drain_time: Duration,
     /// The token of a retry that was not sent yet, and of the one that was.
     pub(super) permit: Option<Token>,
     pub(super) token: Option<Token>,
@@ -57,7 +98,7 @@ where
     pub(super) had_to_wait: bool,
     pub(super) passenger: Option<Passenger>,
     pub(super) wait: Wait,
-    /// When its last attempt began; zero for one that went at once.
+    /// When its last attempt began, if it has a deadline; zero for one that went at once.
     pub(super) sent: Duration,
     /// It is at least so late: a timer has said so.
     pub(super) floor: Duration,
@@ -79,34 +120,23 @@ where
     W::Replay: Replay<B>,
 {
     pub(super) fn new(
-        head: Request<()>,
-        kept: Option<<W::Replay as Replay<B>>::Kept>,
+        run: Run,
+        mut kept: Option<Box<Kept<S, W::Replay, B>>>,
         is_watched: bool,
         spans: Spans,
     ) -> Self {
-        Self { head: Some(head), kept, is_watched, ..Self::empty(None, spans) }
-    }
-
-    /// Of a request that was sent once, and has ended.
-    pub(super) fn kept_nothing(run: Run, spans: Spans) -> Self {
-        Self::empty(Some(Box::new(run)), spans)
-    }
-
-    fn empty(run: Option<Box<Run>>, spans: Spans) -> Self {
         Self {
             run,
-            service: None,
-            head: None,
-            is_watched: false,
-            kept: None,
+            service: kept.as_mut().and_then(|kept| kept.service.take()),
+            generation: kept.as_ref().and_then(|kept| kept.generation),
+            kept,
+            is_watched,
             next_body: None,
-            generation: None,
             refusal: None,
             looks: false,
             answer: None,
             discarded: None,
             discarded_bytes: 0,
-            drain_time: Duration::ZERO,
             permit: None,
             token: None,
             place: None,
@@ -120,38 +150,30 @@ where
         }
     }
 
-    /// Its run, which begins here if it has not.
-    pub(super) fn run(&mut self, at: &At<'_, W>) -> &mut Run {
-        let head = self.head.as_ref();
-        self.run.get_or_insert_with(|| {
-            Box::new(at.run(head.expect("a request without a run still has its head")))
-        })
-    }
-
     /// What is left of its deadline, if it has one.
     pub(super) fn time_left(&self, at: &At<'_, W>) -> Option<Duration> {
-        let run = self.run.as_ref()?;
         // The clock is only read where there is one.
-        run.policy().deadline()?;
-        run.time_left(at.elapsed())
-    }
-
-    pub(super) fn attempts(&self) -> Option<&Attempts> {
-        self.run.as_ref().map(|run| run.attempts())
+        self.run.policy().deadline()?;
+        self.run.time_left(at.elapsed())
     }
 
     /// How many attempts have ended.
-    pub(super) fn count(&self) -> u32 {
-        self.attempts().map_or(0, Attempts::count)
+    pub(super) const fn count(&self) -> u32 {
+        self.run.attempts().count()
+    }
+
+    /// Whether it can be sent again.
+    fn is_kept(&self) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.body.is_some())
     }
 
     fn uri(&self) -> Option<&http::Uri> {
-        self.head.as_ref().map(Request::uri)
+        self.kept.as_ref().map(|kept| kept.head.uri())
     }
 
     /// Ends the request for this reason; its last answer is returned if it is still there.
     pub(super) fn stop(&mut self, at: &At<'_, W>, reason: StopReason) -> Stage {
-        let decision = self.run(at).stop(reason);
+        let decision = self.run.stop(reason);
         self.spans.decided(None, decision);
         if let Some(permit) = self.permit.take() {
             at.refund(permit);
@@ -161,12 +183,9 @@ where
 
     /// Tells the observer, if there is one, what became of the newest attempt.
     fn tell(&self, at: &At<'_, W>, error: Option<String>, timed_out: bool, decision: Decision) {
-        let (Some(observer), Some(uri), Some(attempts)) =
-            (&at.shared.config.observer, self.uri(), self.attempts())
-        else {
-            return;
-        };
-        let Some(last) = attempts.iter().last() else { return };
+        let (Some(observer), Some(uri)) = (&at.shared.config.observer, self.uri()) else { return };
+        let attempts = self.run.attempts();
+        let Some(last) = attempts.newest() else { return };
         observer.attempt(&Event {
             uri,
             attempt: attempts.count(),
@@ -180,16 +199,16 @@ where
 
     /// Writes down what has happened so far.
     fn record(&self) {
-        let record = self.head.as_ref().and_then(|head| head.extensions().get::<Record>());
-        if let (Some(record), Some(attempts)) = (record, self.attempts()) {
-            record.set(*attempts);
+        let marks = self.kept.as_ref().map(|kept| kept.head.extensions());
+        let record = marks.and_then(http::Extensions::get::<Record>);
+        if let Some(record) = record {
+            record.set(*self.run.attempts());
         }
     }
 
     /// It has ended; its attempts.
-    pub(super) fn end(&mut self, at: &At<'_, W>) -> &Attempts {
-        self.run(at);
-        let attempts = self.attempts().expect("its run has begun");
+    pub(super) fn end(&self, at: &At<'_, W>) -> &Attempts {
+        let attempts = self.run.attempts();
         if !self.is_watched {
             return attempts;
         }
@@ -206,7 +225,7 @@ where
         // What was sent has been paid for, whoever waits for it.
         self.leave(at);
         if self.is_watched {
-            self.run(at).cancel(is_in_flight, at.elapsed());
+            self.run.cancel(is_in_flight, at.elapsed());
             if is_in_flight {
                 self.tell(at, None, false, Decision::Stop { reason: StopReason::Cancelled });
             }
@@ -240,15 +259,20 @@ where
     /// The next attempt's request.
     pub(super) fn next_request(&mut self, at: &At<'_, W>) -> Request<B> {
         let body = self.next_body.take().expect("a request is sent with its body at hand");
-        let is_last = self.run.as_ref().is_some_and(|run| run.is_last());
-        let may_follow = self.kept.is_some() && (!is_last || at.shared.config.credential.is_some());
-        self.run(at); // It begins with the head, which may go now.
+        let may_follow =
+            self.is_kept() && (!self.run.is_last() || at.shared.config.credential.is_some());
         // The last attempt takes what the others had copies of.
-        let head = if may_follow || self.is_watched { self.head.clone() } else { self.head.take() };
+        let head = if may_follow || self.is_watched {
+            self.kept.as_ref().map(|kept| kept.head.clone())
+        } else {
+            self.kept.take().map(|kept| kept.head)
+        };
         let (head, ()) = head.expect("the head is kept until the last attempt").into_parts();
         let mut request = Request::from_parts(head, body);
         let number = self.count().saturating_add(1);
-        self.sent = at.elapsed();
+        if self.run.policy().deadline().is_some() {
+            self.sent = at.elapsed();
+        }
         self.answer = None;
         if let Some(permit) = self.permit.take() {
             self.token = Some(permit);
@@ -262,10 +286,6 @@ where
         self.spans.attempt(request, number);
         self.generation = at.dress(request, number);
         at.passed(&mut self.ticket);
-    }
-
-    pub(super) const fn is_untold(&self) -> bool {
-        self.run.is_none()
     }
 
     /// Makes the credential fresh, for the next attempt.
@@ -295,10 +315,8 @@ where
         let now = at.now();
         let elapsed = now.saturating_sub(at.began);
         let draw = at.shared.strategies.timer().draw();
-        self.run(at);
-        let run = self.run.as_mut().expect("it has begun");
-        let outcome = at.outcome(run.policy().profile(), self.answer.as_ref());
-        let decision = run.after(&outcome, elapsed, draw);
+        let outcome = at.outcome(self.run.policy().profile(), self.answer.as_ref());
+        let decision = self.run.after(&outcome, elapsed, draw);
         let is_refusal = outcome.class() == Some(Class::Authorization);
         if !is_refusal {
             self.share(at, &outcome, now);
@@ -311,7 +329,7 @@ where
         }
         let decision = self.carried_out(at, decision, now);
         if decision == Decision::Refresh {
-            self.refusal = Some(outcome);
+            self.refusal = Some(Box::new(outcome));
         } else {
             if is_refusal {
                 self.share(at, &outcome, now);
@@ -347,26 +365,26 @@ where
 
     /// Says what an attempt's end means for all requests of the origin.
     pub(super) fn share(&mut self, at: &At<'_, W>, outcome: &Outcome, now: Duration) {
-        let policy = self.run(at).policy();
+        let policy = self.run.policy();
         let (profile, ceiling) = (policy.profile(), policy.longest_hint());
         at.share(outcome, profile, ceiling, self.generation, self.uri(), now);
     }
 
     /// The decision, if it can be carried out.
     fn carried_out(&mut self, at: &At<'_, W>, decision: Decision, now: Duration) -> Decision {
-        let is_kept = self.kept.is_some() && self.head.is_some();
+        let is_kept = self.is_kept();
         match decision {
             Decision::Refresh if at.shared.config.credential.is_none() => {
-                self.run(at).stop(StopReason::CredentialRefused)
+                self.run.stop(StopReason::CredentialRefused)
             }
             Decision::Refresh if self.generation.is_none() => {
                 let is_sent = is_kept || self.count() > 1;
                 let reason =
                     if is_sent { StopReason::CredentialRefused } else { StopReason::BodyNotKept };
-                self.run(at).stop(reason)
+                self.run.stop(reason)
             }
             Decision::Refresh | Decision::Retry { .. } if !is_kept => {
-                self.run(at).refuse(StopReason::BodyNotKept)
+                self.run.refuse(StopReason::BodyNotKept)
             }
             Decision::Retry { after, .. } => {
                 let left = self.time_left(at);
@@ -377,7 +395,7 @@ where
                         Entry::Paused(wait) => StopReason::Paused { wait },
                         Entry::Go | Entry::Look | Entry::Wait(_) => {
                             let decision = self.take_before_the_wait(at, decision, now);
-                            let is_certain = !self.needs_token(at) && self.run(at).is_going_on();
+                            let is_certain = !self.needs_token(at) && self.run.is_going_on();
                             if !is_certain || self.prepare(at) {
                                 return decision;
                             }
@@ -387,7 +405,7 @@ where
                 if let Some(permit) = self.permit.take() {
                     at.refund(permit);
                 }
-                self.run(at).refuse(reason)
+                self.run.refuse(reason)
             }
             Decision::Shrink { .. } => self.take_before_the_wait(at, decision, now),
             decision => decision,
@@ -398,7 +416,8 @@ where
     pub(super) fn prepare(&mut self, at: &At<'_, W>) -> bool {
         let replay = at.shared.strategies.replay();
         if self.next_body.is_none() {
-            self.next_body = self.kept.as_mut().and_then(|kept| replay.again(kept));
+            let again = self.kept.as_mut().and_then(|kept| kept.body.as_mut());
+            self.next_body = again.and_then(|body| replay.again(body));
         }
         self.next_body.is_some()
     }
@@ -417,7 +436,7 @@ where
                         self.permit = Some(token);
                         decision
                     }
-                    Err(_) => self.run(at).refuse(StopReason::Budget),
+                    Err(_) => self.run.refuse(StopReason::Budget),
                 }
             }
             _ => decision,
