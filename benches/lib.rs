@@ -1,85 +1,22 @@
-//! Counts what a piece of code costs: instructions by callgrind, allocations by an allocator of our own.
+//! What it costs, beside what people use instead.
 //!
-//! A bench runs itself once more for each figure, under callgrind, and only what happens within [`measured`] counts. Both
-//! counts repeat exactly.
+//! | module | what |
+//! | --- | --- |
+//! | [`peers`] | who is compared, and how each is set up |
+//! | [`wiring`], [`stacks`] | that set-up: each as its own documentation says |
+//! | [`pieces`] | what a request is made of: a backoff, a header, a budget |
+//! | [`walks`], [`latency`] | each way to walk over pages, and what asking ahead saves |
+//! | [`threads`] | two threads on one budget |
+//! | [`counts`] | how instructions and allocations are counted |
+//!
+//! `cargo bench -p benches --bench report` prints `docs/benchmarks.md`, and fails if something of ours got dearer;
+//! `cargo bench -p benches --bench times` takes times for people.
 
-#![allow(clippy::missing_panics_doc, reason = "a bench that cannot go on has nothing to return")]
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::hint::black_box;
-use std::process::Command;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-static BYTES: AtomicU64 = AtomicU64::new(0);
-
-struct Counting;
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Relaxed);
-        BYTES.fetch_add(layout.size() as u64, Relaxed);
-        // SAFETY: the caller's own promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: the caller's own promise.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// What something costs.
-#[derive(Clone, Copy, Debug)]
-pub struct Counts {
-    pub instructions: u64,
-    pub writes: u64,
-    pub allocations: u64,
-    pub bytes: u64,
-}
-
-/// The value behind `--name=` in the arguments of this program: what it is to do under callgrind.
-pub fn argument(name: &str) -> Option<String> {
-    let name = format!("--{name}=");
-    std::env::args().find_map(|argument| argument.strip_prefix(&name).map(str::to_owned))
-}
-
-/// Runs this program under callgrind, with these arguments, and says what [`measured`] cost in it.
-pub fn counts(arguments: &[String]) -> Counts {
-    let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--cache-sim=yes", "--callgrind-out-file=/dev/null"])
-        .arg("--toggle-collect=*only_in_here*")
-        .arg(std::env::current_exe().expect("this program has a path"))
-        .args(arguments)
-        .output()
-        .expect("valgrind can be run");
-    let said =
-        [&output.stderr, &output.stdout].map(|text| String::from_utf8_lossy(text).into_owned());
-    let numbers = |text: &str, before: &str| -> Vec<u64> {
-        let line = text.lines().find_map(|line| line.split_once(before));
-        let line = line.unwrap_or_else(|| panic!("{arguments:?}: {}", said[0])).1;
-        line.split_whitespace().map(|number| number.parse().expect("a number")).collect()
-    };
-    let collected = numbers(&said[0], "Collected : ");
-    let [allocations, bytes] = ["allocations ", "bytes "].map(|name| numbers(&said[1], name)[0]);
-    Counts { instructions: collected[0], writes: collected[2], allocations, bytes }
-}
-
-/// Does it, and says what it allocated.
-pub fn measured<T>(work: impl FnOnce() -> T) -> T {
-    let before = [&ALLOCATIONS, &BYTES].map(|count| count.load(Relaxed));
-    let done = only_in_here(work);
-    let after = [&ALLOCATIONS, &BYTES].map(|count| count.load(Relaxed));
-    println!("allocations {}\nbytes {}", after[0] - before[0], after[1] - before[1]);
-    done
-}
-
-/// Instructions are counted between the call and the return.
-#[inline(never)]
-fn only_in_here<T>(work: impl FnOnce() -> T) -> T {
-    black_box(work())
-}
+pub mod counts;
+pub mod latency;
+pub mod peers;
+pub mod pieces;
+pub mod stacks;
+pub mod threads;
+pub mod walks;
+pub mod wiring;

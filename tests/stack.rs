@@ -228,6 +228,21 @@ async fn one_bad_row_is_an_error_of_its_own() {
     assert_eq!(seen, ["good", "{\"_id\":\"b\"}", "good"]);
 }
 
+/// The README has no figure of cost that the bench has not printed.
+#[test]
+fn the_readmes_figures_of_cost_are_those_of_the_page_that_the_bench_prints() {
+    let (readme, page) = (include_str!("../README.md"), include_str!("../docs/benchmarks.md"));
+    let cost = readme.split("## ").find(|part| part.starts_with("What it costs")).unwrap();
+    let rows: Vec<_> = cost.lines().filter(|line| line.starts_with("| ")).collect();
+    assert_eq!(rows.len(), 6);
+    for row in rows {
+        assert!(page.contains(row), "{row}");
+    }
+    for times in ["4.76", "3.57"] {
+        assert!(cost.contains(times) && page.contains(&format!(" {times} |")), "{times}");
+    }
+}
+
 /// The README shows the function that `examples/read_all.rs` compiles and runs.
 #[test]
 fn the_readmes_program_is_the_examples() {

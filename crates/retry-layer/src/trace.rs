@@ -153,6 +153,9 @@ mod off {
     #[derive(Debug)]
     pub(crate) struct Spans;
 
+    /// Within no span.
+    pub(crate) struct Entered;
+
     #[allow(clippy::unused_self, reason = "the same calls with and without the feature")]
     impl Spans {
         pub(crate) const fn are_on() -> bool {
@@ -169,7 +172,9 @@ mod off {
 
         pub(crate) const fn attempt<B>(&mut self, _: &Request<B>, _: u32) {}
 
-        pub(crate) const fn enter(&self) {}
+        pub(crate) const fn enter(&self) -> Entered {
+            Entered
+        }
 
         pub(crate) const fn ended(&mut self, _: &Outcome, _: bool, _: Decision) {}
 

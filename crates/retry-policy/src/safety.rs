@@ -8,6 +8,10 @@ use core::time::Duration;
 
 use crate::{Attempts, Policy};
 
+/// draft-ietf-httpapi-idempotency-key-header-07 §2.1.
+#[cfg(feature = "http")]
+static IDEMPOTENCY_KEY: http::HeaderName = http::HeaderName::from_static("idempotency-key");
+
 /// How safe it is to send a request again when nobody knows whether it was already processed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(
@@ -53,7 +57,7 @@ impl Safety {
             if marks.get::<KeyNotHonoured>().is_some() {
                 return false;
             }
-            let key = request.headers().get("idempotency-key");
+            let key = request.headers().get(&IDEMPOTENCY_KEY);
             key.is_some_and(|key| !key.as_bytes().trim_ascii().is_empty())
         };
         match Self::of_method(request.method().as_str()) {

@@ -133,8 +133,7 @@ where
         let service = again.is_some().then(|| inner.clone());
         let head = Request::from_parts(head, ());
         let mut kept = Box::new(Kept { head, body: again, service, generation: None });
-        let (head, ()) = kept.head.clone().into_parts();
-        let mut request = Request::from_parts(head, body);
+        let mut request = kept.head.clone().map(|()| body);
         if is_unseen {
             kept.generation = at.dress(&mut request, 1);
             at.passed(&mut ticket);

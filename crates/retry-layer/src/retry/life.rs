@@ -267,8 +267,8 @@ where
         } else {
             self.kept.take().map(|kept| kept.head)
         };
-        let (head, ()) = head.expect("the head is kept until the last attempt").into_parts();
-        let mut request = Request::from_parts(head, body);
+        let head = head.expect("the head is kept until the last attempt");
+        let mut request = head.map(|()| body);
         let number = self.count().saturating_add(1);
         if self.run.policy().deadline().is_some() {
             self.sent = at.elapsed();

@@ -237,9 +237,12 @@ fn digits(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
         return None;
     }
+    // Nineteen digits always fit.
+    let is_short = text.len() < 20;
     text.iter().try_fold(0_u64, |sum, byte| {
         let digit = byte.wrapping_sub(b'0');
-        (digit < 10).then(|| sum.saturating_mul(10).saturating_add(u64::from(digit)))
+        let ten = if is_short { sum.wrapping_mul(10) } else { sum.saturating_mul(10) };
+        (digit < 10).then(|| ten.saturating_add(u64::from(digit)))
     })
 }
 

@@ -1,4 +1,5 @@
-//! Each peer as its own documentation sets it up: five attempts, no waits, and whatever budget it has, too large to run out.
+//! Each way to send a request again as its own documentation sets it up: five attempts, no waits, and whatever budget it
+//! has, too large to run out.
 
 use std::convert::Infallible;
 use std::future::{Future, Ready, ready};
@@ -21,103 +22,59 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HeaderName, HeaderVal
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 use retry_layer::RetryLayer;
+use retry_layer::delivery::KnownErrors;
+use retry_layer::replay::CloneBody;
+use retry_layer::retry::{LastAnswer, With};
+use retry_layer::timer::{Timer, TokioTimer};
 use retry_policy::backoff::Backoff;
+use retry_policy::safety::Forbidden;
 use retry_policy::{Budget, Policy};
 use tokio::runtime::Runtime;
+use tower::Service;
 use tower::retry::backoff::{
     Backoff as _, ExponentialBackoff, ExponentialBackoffMaker, MakeBackoff,
 };
 use tower::retry::budget::{Budget as _, TpsBudget};
-use tower::{Layer, Service};
-
-use crate::{Scenario, stacks};
 
 pub type Body = Full<Bytes>;
 pub type Answer = Result<Response<Body>, Infallible>;
 /// Sends them one after the other.
 pub type Send = Box<dyn FnMut(Vec<Request<Body>>) -> Pin<Box<dyn Future<Output = ()>>>>;
 
-/// A way to send requests.
-pub struct Peer {
+/// What happens to a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Scenario {
     pub name: &'static str,
-    /// The one without retries that it is compared with.
-    pub base: &'static str,
-    /// Whether one request is enough for a scenario with several calls.
-    pub sends_again: bool,
-    pub wire: fn(Scenario) -> Send,
-    /// The size of the future of one request.
-    pub size: Option<fn() -> usize>,
+    /// What each call is answered with, over and over.
+    pub answers: &'static [u16],
+    pub body_bytes: Option<usize>,
+    /// The caller's mark rules out a second sending.
+    pub is_forbidden: bool,
+    /// Ours only, over the bare service: the most instructions, a little over what was measured, and the most
+    /// allocations.
+    pub limit: (u64, u64),
 }
 
-const BARE: &str = "the bare service";
+const GET: Scenario = Scenario {
+    name: "GET",
+    answers: &[200],
+    body_bytes: None,
+    is_forbidden: false,
+    limit: (2_600, 5),
+};
 
-pub const PEERS: [Peer; 11] = [
-    Peer {
-        name: BARE,
-        base: BARE,
-        sends_again: false,
-        wire: |it| service(Bare::new(it)),
-        size: Some(|| size(Bare::get())),
-    },
-    Peer {
-        name: "retry-layer",
-        base: BARE,
-        sends_again: true,
-        wire: |it| service(ours().layer(Bare::new(it))),
-        size: Some(|| size(ours().layer(Bare::get()))),
-    },
-    Peer {
-        name: "tower, as documented",
-        base: BARE,
-        sends_again: true,
-        wire: |it| service(tower::retry::Retry::new(OfTower::new(), Bare::new(it))),
-        size: Some(|| size(tower::retry::Retry::new(OfTower::new(), Bare::get()))),
-    },
-    Peer {
-        name: "tower, tuned",
-        base: BARE,
-        sends_again: true,
-        wire: |it| service(tower::retry::Retry::new(Tuned::new(), Bare::new(it))),
-        size: Some(|| size(tower::retry::Retry::new(Tuned::new(), Bare::get()))),
-    },
-    Peer { name: "backon", base: BARE, sends_again: true, wire: backon, size: None },
-    Peer { name: "gax", base: BARE, sends_again: true, wire: gax, size: None },
-    Peer {
-        name: "tower-resilience",
-        base: BARE,
-        sends_again: true,
-        wire: |it| service(resilience().layer(Bare::new(it))),
-        size: Some(|| size(resilience().layer(Bare::get()))),
-    },
-    Peer {
-        name: "reqwest-middleware",
-        base: "reqwest-middleware",
-        sends_again: false,
-        wire: |it| stacks::reqwest(it, false),
-        size: None,
-    },
-    Peer {
-        name: "reqwest-retry",
-        base: "reqwest-middleware",
-        sends_again: true,
-        wire: |it| stacks::reqwest(it, true),
-        size: None,
-    },
-    Peer {
-        name: "smithy, no retries",
-        base: "smithy, no retries",
-        sends_again: false,
-        wire: |it| stacks::smithy(it, false),
-        size: None,
-    },
-    Peer {
-        name: "smithy, standard",
-        base: "smithy, no retries",
-        sends_again: true,
-        wire: |it| stacks::smithy(it, true),
-        size: None,
-    },
+pub const SCENARIOS: [Scenario; 7] = [
+    GET,
+    Scenario { name: "POST 1 KiB", body_bytes: Some(1 << 10), limit: (3_050, 6), ..GET },
+    Scenario { name: "POST 1 MiB", body_bytes: Some(1 << 20), limit: (2_850, 5), ..GET },
+    Scenario { name: "GET, ruled out", is_forbidden: true, limit: (830, 0), ..GET },
+    Scenario { name: "503, 200", answers: &[503, 200], limit: (7_200, 11), ..GET },
+    Scenario { name: "429, 200", answers: &[429, 200], limit: (7_450, 11), ..GET },
+    Scenario { name: "503 five times", answers: &[503; 5], limit: (12_400, 15), ..GET },
 ];
+
+/// At most so many.
+const ATTEMPTS: usize = 5;
 
 /// A runtime whose waits take no time.
 pub fn runtime() -> Runtime {
@@ -126,7 +83,7 @@ pub fn runtime() -> Runtime {
 }
 
 /// A request with five headers, two of them made at run time.
-pub fn request(body_bytes: Option<usize>) -> Request<Body> {
+pub fn request(body_bytes: Option<usize>, is_forbidden: bool) -> Request<Body> {
     // A small body is made for its request, a large one is shared.
     static LARGE: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(vec![7; 1 << 20]));
     let body = match body_bytes {
@@ -147,6 +104,9 @@ pub fn request(body_bytes: Option<usize>) -> Request<Body> {
     headers.insert(AUTHORIZATION, fresh("Bearer of a token of some length").expect("a header"));
     let id = HeaderName::from_static("x-request-id");
     headers.insert(id, fresh("7d1f2b1c-5a86-4d1e-9a38").expect("a header"));
+    if is_forbidden {
+        request.extensions_mut().insert(Forbidden::new());
+    }
     request
 }
 
@@ -164,7 +124,7 @@ impl Bare {
         Self { answers: scenario.answers }
     }
 
-    fn get() -> Self {
+    pub fn get() -> Self {
         Self { answers: &[200] }
     }
 }
@@ -190,8 +150,25 @@ impl Service<Request<Body>> for Bare {
     }
 }
 
+/// Copies what is sent, up to the last attempt, and decides nothing: it knows how often it will be called.
+pub fn copies(scenario: Scenario) -> Send {
+    let bare = Bare::new(scenario);
+    Box::new(move |requests| {
+        let mut bare = bare.clone();
+        Box::pin(async move {
+            for request in requests {
+                let mut request = Some(request);
+                for call in 1..=scenario.answers.len() {
+                    let sent = if call < ATTEMPTS { request.clone() } else { request.take() };
+                    let _ = std::hint::black_box(bare.call(sent.expect("one is left")).await);
+                }
+            }
+        })
+    })
+}
+
 /// Sends through a service.
-fn service<S>(service: S) -> Send
+pub fn service<S>(service: S) -> Send
 where
     S: Service<Request<Body>> + Clone + 'static,
 {
@@ -205,10 +182,10 @@ where
     })
 }
 
-fn size<S: Service<Request<Body>>>(mut service: S) -> usize {
+pub fn size<S: Service<Request<Body>>>(mut service: S) -> usize {
     let runtime = runtime();
     let _entered = runtime.enter();
-    size_of_val(&service.call(request(None)))
+    size_of_val(&service.call(request(None, false)))
 }
 
 fn has_failed(answer: &Answer) -> bool {
@@ -216,31 +193,53 @@ fn has_failed(answer: &Answer) -> bool {
     answer.status().is_server_error() || answer.status() == StatusCode::TOO_MANY_REQUESTS
 }
 
-/// Ours: the default policy, but for attempts and waits.
-fn ours() -> RetryLayer<
-    retry_layer::retry::With<
-        retry_layer::replay::CloneBody,
-        retry_layer::retry::LastAnswer,
-        retry_layer::delivery::KnownErrors,
-        retry_layer::timer::TokioTimer,
-    >,
-> {
+type Ours<T> = RetryLayer<With<CloneBody, LastAnswer, KnownErrors, T>>;
+
+fn policy() -> Policy {
     let none = Backoff::constant(Duration::ZERO);
     let policy = Policy::builder().max_attempts(NonZeroU32::new(5).expect("five"));
-    let policy = policy.backoff(none).throttled(none).build().expect("a policy");
-    RetryLayer::new(policy).budget(Budget::shed().with_reserve(1_000_000).expect("tokens"))
+    policy.backoff(none).throttled(none).build().expect("a policy")
+}
+
+/// The default policy, but for attempts and waits.
+pub fn ours() -> Ours<TokioTimer> {
+    RetryLayer::new(policy()).budget(Budget::shed().with_reserve(1_000_000).expect("tokens"))
+}
+
+/// The layer without what it shares and looks up.
+pub fn alone() -> Ours<Still> {
+    RetryLayer::with_timer(policy(), Still).budget(None).gate(None).scope_by(|_, _| 0)
+}
+
+/// A clock that stands still.
+#[derive(Clone, Copy, Debug)]
+pub struct Still;
+
+impl Timer for Still {
+    type Instant = ();
+    type Sleep = Ready<()>;
+
+    fn now(&self) {}
+
+    fn since(&self, (): ()) -> Duration {
+        Duration::ZERO
+    }
+
+    fn sleep(&self, _: Duration) -> Ready<()> {
+        ready(())
+    }
 }
 
 /// The policy of tower's documentation: it copies each request.
 #[derive(Clone)]
-struct OfTower {
+pub struct OfTower {
     attempts_left: usize,
     budget: Arc<TpsBudget>,
     backoff: ExponentialBackoff,
 }
 
-impl OfTower {
-    fn new() -> Self {
+impl Default for OfTower {
+    fn default() -> Self {
         let zero = Duration::ZERO;
         let mut maker = ExponentialBackoffMaker::new(
             zero,
@@ -274,13 +273,13 @@ impl tower::retry::Policy<Request<Body>, Response<Body>, Infallible> for OfTower
 /// What a policy for tower's retry can do: it copies what may be repeated, but not for the last attempt, makes no timer for
 /// no wait, and looks at its budget without a lock.
 #[derive(Clone)]
-struct Tuned {
+pub struct Tuned {
     attempts: usize,
     budget: Arc<Budget>,
 }
 
-impl Tuned {
-    fn new() -> Self {
+impl Default for Tuned {
+    fn default() -> Self {
         let budget = Budget::shed().with_reserve(1_000_000).expect("tokens");
         Self { attempts: 0, budget: Arc::new(budget) }
     }
@@ -300,7 +299,10 @@ impl tower::retry::Policy<Request<Body>, Response<Body>, Infallible> for Tuned {
     }
 
     fn clone_request(&mut self, request: &Request<Body>) -> Option<Request<Body>> {
-        (request.method().is_idempotent() && self.attempts < 4).then(|| request.clone())
+        let is_kept = self.attempts < 4
+            && request.method().is_idempotent()
+            && request.extensions().get::<Forbidden>().is_none();
+        is_kept.then(|| request.clone())
     }
 }
 
@@ -309,7 +311,7 @@ impl tower::retry::Policy<Request<Body>, Response<Body>, Infallible> for Tuned {
 struct Failed;
 
 /// `(|| send(request.clone())).retry(..).when(..)`
-fn backon(scenario: Scenario) -> Send {
+pub fn backon(scenario: Scenario) -> Send {
     let bare = Bare::new(scenario);
     Box::new(move |requests| {
         let bare = bare.clone();
@@ -339,7 +341,7 @@ impl BackoffPolicy for AtOnce {
 }
 
 /// The loop that Google's clients share.
-fn gax(scenario: Scenario) -> Send {
+pub fn gax(scenario: Scenario) -> Send {
     let bare = Bare::new(scenario);
     let throttler: Arc<Mutex<dyn google_cloud_gax::retry_throttler::RetryThrottler>> =
         Arc::new(Mutex::new(CircuitBreaker::new(1_000_000, 0, 1).expect("a breaker")));
@@ -367,7 +369,8 @@ fn gax(scenario: Scenario) -> Send {
     })
 }
 
-fn resilience() -> tower_resilience_retry::RetryLayer<Request<Body>, Response<Body>, Infallible> {
+pub fn resilience() -> tower_resilience_retry::RetryLayer<Request<Body>, Response<Body>, Infallible>
+{
     let budget = tower_resilience_retry::RetryBudgetBuilder::new().token_bucket();
     let budget = budget.max_tokens(1_000_000).initial_tokens(1_000_000).build();
     tower_resilience_retry::RetryLayer::builder()

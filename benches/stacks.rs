@@ -22,8 +22,7 @@ use reqwest_retry::RetryTransientMiddleware;
 use reqwest_retry::policies::ExponentialBackoff;
 use tower::Service;
 
-use crate::Scenario;
-use crate::wiring::{Bare, Body, Send};
+use crate::wiring::{Bare, Body, Scenario, Send};
 
 /// The bytes of a body that is at hand.
 fn bytes(body: Body) -> bytes::Bytes {
