@@ -26,6 +26,8 @@ pub(crate) use line::{Line, LineTerms, Place, Turn};
 
 /// Our choice: a client speaks to a handful of origins; one that speaks to any is bounded.
 const ORIGINS: usize = 64;
+const _: () =
+    assert!(ORIGINS < u8::MAX as usize, "a scope is a byte, and its last value is the overflow");
 
 /// What the requests of one origin share.
 #[derive(Debug)]

@@ -27,15 +27,15 @@ mod on {
     }
 
     impl Spans {
-        pub(crate) fn are_on() -> bool {
-            tracing::enabled!(target: "retry_layer", Level::INFO)
+        pub(crate) fn are_on(&self) -> bool {
+            !self.request.is_disabled()
         }
 
         pub(crate) const fn none() -> Self {
             Self { request: Span::none(), attempt: Span::none() }
         }
 
-        pub(crate) fn begin(head: &Request<()>) -> Self {
+        pub(crate) fn begin<B>(head: &Request<B>) -> Self {
             let request = info_span!(
                 target: "retry_layer",
                 "request",
@@ -158,7 +158,7 @@ mod off {
 
     #[allow(clippy::unused_self, reason = "the same calls with and without the feature")]
     impl Spans {
-        pub(crate) const fn are_on() -> bool {
+        pub(crate) const fn are_on(&self) -> bool {
             false
         }
 
@@ -166,7 +166,7 @@ mod off {
             Self
         }
 
-        pub(crate) const fn begin(_: &Request<()>) -> Self {
+        pub(crate) const fn begin<B>(_: &Request<B>) -> Self {
             Self
         }
 

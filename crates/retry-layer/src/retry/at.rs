@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use http::{Request, Response, StatusCode};
+use retry_policy::attempts::Record;
 use retry_policy::budget::{Token, WhenEmpty};
 use retry_policy::safety::{Override, Safety, Shrinkable};
 use retry_policy::{Budget, Class, Decision, Outcome, Profile, Run};
@@ -14,6 +15,7 @@ use crate::credential::{Age, Credential};
 use crate::delivery::Deliver;
 use crate::header;
 use crate::limits::{Entry, Limits, Scope, Ticket};
+use crate::trace::Spans;
 
 /// Where a request is: what it shares with others, and when it began.
 pub(super) struct At<'a, W: Strategies> {
@@ -37,7 +39,7 @@ impl<'a, W: Strategies> At<'a, W> {
     }
 
     /// How a request is gone about.
-    pub(super) fn plan<B>(&self, request: &mut Request<B>, may_stop: bool) -> Plan {
+    pub(super) fn plan<B>(&self, request: &mut Request<B>, spans: &Spans, may_stop: bool) -> Plan {
         let config = &self.shared.config;
         if let Some(budget) = &self.limits.budget {
             budget.begin(|| self.now());
@@ -57,7 +59,9 @@ impl<'a, W: Strategies> At<'a, W> {
         // A refused credential is made fresh even for a request that is sent once.
         let is_once = is_once && (safety == Safety::Forbidden || config.credential.is_none());
         let has_deadline = may_stop && config.policy.deadline().is_some();
-        let is_watched = self.shared.is_watched(request);
+        let is_watched = spans.are_on()
+            || config.observer.is_some()
+            || request.extensions().get::<Record>().is_some();
         let is_followed = is_marked || is_nested || has_deadline || is_watched;
         Plan { safety, is_once, is_followed, is_watched }
     }

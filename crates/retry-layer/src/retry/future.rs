@@ -101,7 +101,8 @@ where
         let began = shared.now();
         let scope = shared.scope(&request);
         let at = At::new(shared, scope, began);
-        let plan = at.plan(&mut request, <W::Answer as Answer<S::Error>>::MAY_STOP);
+        let spans = Spans::begin(&request);
+        let plan = at.plan(&mut request, &spans, <W::Answer as Answer<S::Error>>::MAY_STOP);
         let mut ticket = Ticket::NONE;
         let (entry, age) = (at.enter(&mut ticket, true, None, || at.now()), at.age(&request));
         let goes = entry == Entry::Go && age == Age::Good;
@@ -139,7 +140,6 @@ where
             at.passed(&mut ticket);
             return made(Some(inner.call(request)), Held::Kept(kept), Stage::Attempt);
         }
-        let spans = if plan.is_watched { Spans::begin(&kept.head) } else { Spans::none() };
         let run = at.run(&kept.head);
         let mut life = Box::new(Life::new(run, Some(kept), plan.is_watched, spans));
         life.ticket = ticket;
@@ -189,6 +189,7 @@ where
                         let is_first = this.held.life().is_none();
                         if is_first && at.is_plain_success(response.status()) {
                             at.succeeded();
+                            drop(this.held.take()); // It needs none of that any more.
                             return polled;
                         }
                     }
@@ -251,7 +252,8 @@ where
         this.call.set(None);
         let shared = &**this.shared;
         let at = At::new(shared, *this.scope, *this.began);
-        let mut life = match this.held.take() {
+        // It is put back first: whatever the caller's code does in there, what was taken is given back.
+        *this.held = Held::Life(match this.held.take() {
             Held::Nothing(safety) => {
                 let run = Run::new(shared.config.policy, safety);
                 Box::new(Life::new(run, None, false, Spans::none()))
@@ -260,10 +262,8 @@ where
                 Box::new(Life::new(at.run(&kept.head), Some(kept), false, Spans::none()))
             }
             Held::Life(life) => life,
-        };
-        let next = life.ended(&at, answer);
-        *this.held = Held::Life(life);
-        next
+        });
+        this.held.life().expect("it was put there").ended(&at, answer)
     }
 
     /// A stage between two attempts, or before the first.

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use http::{Request, Response};
 use http_body::Body;
-use retry_policy::attempts::Record;
 use tower_service::Service;
 
 use super::ResponseFuture;
@@ -17,7 +16,6 @@ use crate::delivery::Deliver;
 use crate::limits::{GateState, Limits, Origins, Scope};
 use crate::replay::Replay;
 use crate::timer::Timer;
-use crate::trace::Spans;
 
 /// A service that sends again what may be sent again.
 pub struct Retry<S, W: Strategies> {
@@ -59,13 +57,6 @@ impl<W: Strategies> Shared<W> {
                 .of_key(scope_of(request.uri(), request.headers()), || self.config.limits()),
             None => self.origins.of_uri(request.uri(), || self.config.limits()),
         }
-    }
-
-    /// Whether anybody wants to hear of this request, however it ends.
-    pub(super) fn is_watched<B>(&self, request: &Request<B>) -> bool {
-        self.config.observer.is_some()
-            || Spans::are_on()
-            || request.extensions().get::<Record>().is_some()
     }
 }
 

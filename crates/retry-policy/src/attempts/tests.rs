@@ -60,6 +60,8 @@ fn remembers_the_newest_eight_and_counts_all() {
     assert_eq!(attempts.count(), 10);
     let kept: Vec<_> = attempts.iter().map(Attempt::delivery).collect();
     assert_eq!(kept, (502..510).map(Delivery::Answered).collect::<Vec<_>>());
+    assert_eq!(attempts.newest().map(Attempt::delivery), Some(Delivery::Answered(509)));
+    assert_eq!(Attempts::NONE.newest(), None);
 }
 
 #[test]

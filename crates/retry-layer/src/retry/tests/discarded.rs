@@ -354,3 +354,37 @@ async fn a_request_dropped_while_its_answer_drains_gives_its_token_back() {
     assert!(seen.0.lock().unwrap().1.is_some(), "the body is gone as well");
     assert_eq!((calls.lock().unwrap().len(), service.origin(&get()).tokens), (1, Some(10)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_observer_that_panics_keeps_no_token() {
+    struct Once(Mutex<bool>);
+
+    impl crate::Observer for Once {
+        fn attempt(&self, _: &Event<'_>) {
+            let panics = core::mem::take(&mut *self.0.lock().unwrap());
+            assert!(!panics, "as planned");
+        }
+    }
+
+    let observer = Once(Mutex::new(true));
+    let (_, service) = scripted(&[Status(503)]);
+    let service = RetryLayer::new(policy(3).build().unwrap()).observe(observer).layer(service);
+    let ended = tokio::spawn(service.clone().oneshot(get())).await;
+    assert!(ended.unwrap_err().is_panic());
+    assert_eq!(service.origin(&get()).tokens, Some(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_kept_for_a_retry_goes_with_the_answer() {
+    let held = Arc::new(());
+    let of_the_service = Arc::clone(&held);
+    let inner = service_fn(move |_: Request<String>| {
+        let _held = &of_the_service;
+        core::future::ready(Ok::<_, BoxError>(Response::new(String::new())))
+    });
+    let mut service = RetryLayer::new(policy(3).build().unwrap()).layer(inner);
+    let mut call = core::pin::pin!(service.call(get()));
+    assert_eq!(Arc::strong_count(&held), 3, "the service, and its clone for a retry");
+    assert_eq!(call.as_mut().await.unwrap().status(), 200);
+    assert_eq!(Arc::strong_count(&held), 2);
+}
