@@ -5,6 +5,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::hint::black_box;
 use std::process::Command;
 use std::time::Instant;
@@ -59,6 +60,7 @@ pub fn counts(arguments: &[String]) -> Counts {
         .args(arguments)
         .output()
         .expect("valgrind can be run");
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
     let said =
         [&output.stderr, &output.stdout].map(|text| String::from_utf8_lossy(text).into_owned());
     let numbers = |text: &str, before: &str| -> Vec<u64> {
@@ -71,13 +73,57 @@ pub fn counts(arguments: &[String]) -> Counts {
     Counts { instructions: collected[0], writes: collected[2], allocations, bytes }
 }
 
-/// Does it, and says what it allocated and how long it took.
+/// As [`counts`], by what the names of functions have in common: the instructions within functions that have one of these
+/// words in their names, for each list of words.
+pub fn within<const N: usize>(arguments: &[String], words: [&[&str]; N]) -> [u64; N] {
+    let file = std::env::temp_dir().join(format!("callgrind.{}", std::process::id()));
+    let run = Command::new("valgrind")
+        .arg("--tool=callgrind")
+        .arg(format!("--callgrind-out-file={}", file.display()))
+        .arg("--toggle-collect=*only_in_here*")
+        .arg(std::env::current_exe().expect("this program has a path"))
+        .args(arguments)
+        .output()
+        .expect("valgrind can be run");
+    assert!(run.status.success(), "{run:?}");
+    let profile = std::fs::read_to_string(&file).expect("a profile");
+    std::fs::remove_file(file).expect("it was there");
+    let (mut names, mut sums) = (HashMap::new(), [0; N]);
+    let (mut current, mut is_called) = (String::new(), false);
+    for line in profile.lines() {
+        if let Some((kind @ ("fn" | "cfn"), name)) = line.split_once('=') {
+            let (id, name) = name.split_once(' ').unwrap_or((name, ""));
+            let name = names.entry(id).or_insert(name);
+            if kind == "fn" {
+                name.clone_into(&mut current);
+            }
+        } else if line.starts_with("calls=") {
+            is_called = true;
+        } else if line.starts_with(|first: char| first.is_ascii_digit() || "+-*".contains(first)) {
+            // What a callee costs stands once more behind the call.
+            if core::mem::take(&mut is_called) {
+                continue;
+            }
+            let cost = line.split(' ').nth(1).and_then(|cost| cost.parse::<u64>().ok());
+            for (sum, words) in sums.iter_mut().zip(words) {
+                if words.iter().any(|word| current.contains(word)) {
+                    *sum += cost.expect("a number");
+                }
+            }
+        }
+    }
+    sums
+}
+
+/// Does it, and says what it allocated and how long it took, if it was run for a figure.
 pub fn measured<T>(work: impl FnOnce() -> T) -> T {
     let (before, began) = ([ALLOCATIONS.get(), BYTES.get()], Instant::now());
     let done = only_in_here(work);
     let (after, time) = ([ALLOCATIONS.get(), BYTES.get()], began.elapsed());
-    println!("allocations {}\nbytes {}", after[0] - before[0], after[1] - before[1]);
-    println!("nanoseconds {}", time.as_nanos());
+    if argument("figure").is_some() {
+        println!("allocations {}\nbytes {}", after[0] - before[0], after[1] - before[1]);
+        println!("nanoseconds {}", time.as_nanos());
+    }
     done
 }
 

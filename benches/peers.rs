@@ -4,8 +4,8 @@ use tower::Layer;
 
 use crate::stacks;
 use crate::wiring::{
-    Bare, OfTower, Scenario, Send, Tuned, alone, backon, copies, gax, ours, resilience, service,
-    size,
+    Bare, Scenario, Sender, Tuned, alone, backon, copies, gax, of_tower, of_tower_that_waits, ours,
+    resilience, service, size, size_of_backon, size_of_gax,
 };
 
 /// A way to send requests.
@@ -19,15 +19,16 @@ pub struct Peer {
     pub base: &'static str,
     /// Whether one request is enough for a scenario with several calls.
     pub sends_again: bool,
-    pub wire: fn(Scenario) -> Send,
+    pub wire: fn(Scenario) -> Sender,
     /// The size of the future of one request.
     pub size: Option<fn() -> usize>,
 }
 
 const BARE: &str = "the bare service";
 pub const OURS: &str = "retry-layer";
+pub const ALONE: &str = "retry-layer, nothing shared";
 
-pub const PEERS: [Peer; 13] = [
+pub const PEERS: [Peer; 14] = [
     Peer {
         name: BARE,
         from: "tower",
@@ -49,14 +50,14 @@ pub const PEERS: [Peer; 13] = [
     Peer {
         name: OURS,
         from: OURS,
-        setup: "`RetryLayer::new(policy).budget(Budget::shed())`: the defaults, but for attempts and waits",
+        setup: "the defaults, but for attempts, waits, and a reserve of a million tokens",
         base: BARE,
         sends_again: true,
         wire: |it| service(ours().layer(Bare::new(it))),
         size: Some(|| size(ours().layer(Bare::get()))),
     },
     Peer {
-        name: "retry-layer, nothing shared",
+        name: ALONE,
         from: OURS,
         setup: "`.budget(None).gate(None).scope_by(|_, _| 0)` and a clock that stands still: what is left is the layer",
         base: BARE,
@@ -67,16 +68,25 @@ pub const PEERS: [Peer; 13] = [
     Peer {
         name: "tower, as documented",
         from: "tower",
-        setup: "`Retry` with the policy of its module documentation: copies always, `TpsBudget`, `ExponentialBackoff`",
+        setup: "`Retry` with the policy of its `budget` module: copies always, `TpsBudget`, again at once",
         base: BARE,
         sends_again: true,
-        wire: |it| service(tower::retry::Retry::new(OfTower::default(), Bare::new(it))),
-        size: Some(|| size(tower::retry::Retry::new(OfTower::default(), Bare::get()))),
+        wire: |it| service(tower::retry::Retry::new(of_tower(), Bare::new(it))),
+        size: Some(|| size(tower::retry::Retry::new(of_tower(), Bare::get()))),
+    },
+    Peer {
+        name: "tower, with its backoff",
+        from: "tower",
+        setup: "the same with its `ExponentialBackoff` of 0 ms and no jitter: a timer for each retry",
+        base: BARE,
+        sends_again: true,
+        wire: |it| service(tower::retry::Retry::new(of_tower_that_waits(), Bare::new(it))),
+        size: Some(|| size(tower::retry::Retry::new(of_tower_that_waits(), Bare::get()))),
     },
     Peer {
         name: "tower, tuned",
         from: "tower",
-        setup: "`Retry` with a policy of ours: copies what may be repeated, but not for the last attempt; an atomic budget; \
+        setup: "`Retry` with a policy of ours: copies what may be repeated, but not for the last attempt; our `Budget::shed`; \
                 no timer for no wait; reads no header and computes no wait",
         base: BARE,
         sends_again: true,
@@ -86,20 +96,21 @@ pub const PEERS: [Peer; 13] = [
     Peer {
         name: "backon",
         from: "backon",
-        setup: "`(|| send(request.clone())).retry(ConstantBuilder).when(..)`; it has no budget",
+        setup: "`(|| send(request.clone())).retry(ExponentialBuilder).when(..)` from 0 ms; it has no budget",
         base: BARE,
         sends_again: true,
         wire: backon,
-        size: None,
+        size: Some(size_of_backon),
     },
     Peer {
         name: "gax",
         from: "google-cloud-gax",
-        setup: "its hidden `retry_loop`, declared idempotent, a copy for each attempt, `CircuitBreaker`",
+        setup: "its hidden `retry_loop`, declared idempotent, a copy for each attempt, a backoff of none; `AdaptiveThrottler`, \
+                but `CircuitBreaker` where attempts fail, which the other would refuse by chance",
         base: BARE,
         sends_again: true,
         wire: gax,
-        size: None,
+        size: Some(size_of_gax),
     },
     Peer {
         name: "tower-resilience",
@@ -140,7 +151,7 @@ pub const PEERS: [Peer; 13] = [
     Peer {
         name: "smithy, standard",
         from: "aws-smithy-runtime",
-        setup: "`standard_retry` with an unlimited token bucket",
+        setup: "`standard_retry` with an unlimited token bucket; its connector sends no `Retry-After`",
         base: "smithy, no retries",
         sends_again: true,
         wire: |it| stacks::smithy(it, true),

@@ -26,6 +26,8 @@ pub const TIMES: u64 = 10_000;
 
 const SHORT: Duration = Duration::from_millis(50);
 const LONG: Duration = Duration::from_secs(20);
+/// Those that go on by themselves begin anew after so many waits, below the longest as the others.
+const WAITS: u32 = 6;
 
 /// A piece, whose it is, and what it does [`TIMES`] times.
 #[derive(Debug)]
@@ -42,21 +44,21 @@ const OURS: &str = "retry-policy";
 /// The first is what surrounds the others: it is taken off.
 pub const PIECES: [Piece; 16] = [
     Piece { name: "nothing", of: "", limit: None, run: nothing },
-    Piece { name: "backoff", of: OURS, limit: Some(100), run: backoff },
+    Piece { name: "backoff", of: OURS, limit: Some(63), run: backoff },
     Piece { name: "backoff, makes the timer", of: "tower", limit: None, run: backoff_of_tower },
     Piece { name: "backoff", of: "backon", limit: None, run: backoff_of_backon },
     Piece { name: "backoff", of: "gax", limit: None, run: backoff_of_gax },
     Piece { name: "backoff", of: "tower-resilience", limit: None, run: backoff_of_resilience },
     Piece { name: "backoff", of: "reqwest-retry", limit: None, run: backoff_of_reqwest },
-    Piece { name: "deposit, full", of: OURS, limit: Some(10), run: deposit },
+    Piece { name: "deposit, full", of: OURS, limit: Some(7), run: deposit },
     Piece { name: "deposit", of: "tower", limit: None, run: deposit_of_tower },
     Piece { name: "Retry-After, seconds", of: OURS, limit: Some(80), run: seconds },
     Piece { name: "seconds", of: "std", limit: None, run: seconds_of_std },
-    Piece { name: "Retry-After, a date", of: OURS, limit: Some(900), run: date },
+    Piece { name: "Retry-After, a date", of: OURS, limit: Some(930), run: date },
     Piece { name: "date", of: "httpdate", limit: None, run: date_of_httpdate },
-    Piece { name: "all hints of an answer", of: OURS, limit: Some(400), run: hints },
-    Piece { name: "decision: 503, again", of: OURS, limit: Some(400), run: decision },
-    Piece { name: "decision: 200", of: OURS, limit: Some(200), run: success },
+    Piece { name: "all hints of an answer", of: OURS, limit: Some(365), run: hints },
+    Piece { name: "decision: 503, again", of: OURS, limit: Some(290), run: decision },
+    Piece { name: "decision: 200", of: OURS, limit: Some(115), run: success },
 ];
 
 /// Does it so often.
@@ -85,16 +87,28 @@ fn backoff_of_tower() {
     let _entered = runtime.enter();
     let random = tower::util::rng::HasherRng::default();
     let maker = ExponentialBackoffMaker::new(SHORT, LONG, 1.0, random);
-    let mut backoff = maker.expect("tower's bounds").make_backoff();
+    let backoff = maker.expect("tower's bounds").make_backoff();
+    let mut waits = backoff.clone();
+    let mut left = 0;
     often(|| {
-        drop(black_box(backoff.next_backoff()));
+        if left == 0 {
+            (waits, left) = (backoff.clone(), WAITS);
+        }
+        left -= 1;
+        drop(black_box(waits.next_backoff()));
     });
 }
 
 fn backoff_of_backon() {
     let waits = backon::ExponentialBuilder::default().with_jitter().with_min_delay(SHORT);
-    let mut waits = waits.with_max_delay(LONG).without_max_times().build();
+    let built = waits.with_max_delay(LONG).without_max_times();
+    let mut waits = built.build();
+    let mut left = 0;
     often(|| {
+        if left == 0 {
+            (waits, left) = (built.build(), WAITS);
+        }
+        left -= 1;
         black_box(waits.next());
     });
 }

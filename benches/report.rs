@@ -2,14 +2,17 @@
 //!
 //! Run: `cargo bench -p benches --bench report` (needs valgrind; some minutes). It runs itself once for each figure.
 
-use std::fmt::Display;
 use std::process::{Command, ExitCode};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use benches::counts::{Counts, argument, counts, measured};
+use benches::counts::{Counts, argument, counts, measured, within};
 use benches::latency::{ANSWER, ROWS as LISTED, reads};
-use benches::peers::{OURS, PEERS, Peer};
+use benches::page::{
+    ABOUT_PAGES, ABOUT_REQUESTS, ABOUT_THREADS, ABOUT_WAITS, HEAD, PER_PAGE, REQUESTS_READ,
+    RUNNING, grouped, machine, round, two_digits, version,
+};
+use benches::peers::{ALONE, OURS, PEERS, Peer};
 use benches::pieces::{PIECES, TIMES};
 use benches::threads::rates;
 use benches::walks::{JSON, PAGES, RAW, ROWS, Walk};
@@ -21,16 +24,6 @@ use tokio::runtime::Runtime;
 const REQUESTS: u64 = 256;
 /// How often a time is taken.
 const ROUNDS: usize = 101;
-
-const HEAD: &str = "\
-# What it costs
-
-What `cargo bench -p benches --bench report` has printed, beside what people use instead, in one run. It fails if something
-of ours gets dearer. `cargo bench -p benches --bench times` takes times by criterion.
-
-Instructions and allocations repeat exactly for one binary; another layout of the code moves them by a few percent, so smaller
-differences between two rows say nothing. Times are those of a machine shared with others: one digit of them is good. Callgrind
-counts nothing of the kernel, and almost nothing for reading a clock or taking a lock.";
 
 fn main() -> ExitCode {
     if let Some(figure) = argument("figure") {
@@ -76,6 +69,7 @@ fn time(figure: &str, at: usize) -> u64 {
         .args(arguments(figure, at))
         .output()
         .expect("it can be run");
+    assert!(output.status.success(), "{output:?}");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let number = said.lines().find_map(|line| line.strip_prefix("nanoseconds "));
     number.unwrap_or_else(|| panic!("{output:?}")).parse().expect("a number")
@@ -101,7 +95,14 @@ impl Found {
         }
     }
 
+    fn at_least(&mut self, what: &str, figure: f64, least: f64) {
+        if figure < least {
+            self.dearer.push(format!("{what}: {figure} < {least}"));
+        }
+    }
+
     fn target(&mut self, what: &'static str, figure: f64, most: f64, in_the_way: &'static str) {
+        assert!(figure <= most || !in_the_way.is_empty(), "{what}: {figure}, and no reason");
         let why = if figure <= most { "" } else { in_the_way };
         let [most, figure] = [most, figure]
             .map(|it| if it.fract() == 0.0 { grouped(it) } else { format!("{it:.2}") });
@@ -123,32 +124,6 @@ impl Found {
     }
 }
 
-/// Where this runs, and which versions.
-fn machine() {
-    let said = |program: &str| {
-        let output = Command::new(program).arg("--version").output().expect("it can be run");
-        String::from_utf8_lossy(&output.stdout).trim().to_owned()
-    };
-    let cpus = std::fs::read_to_string("/proc/cpuinfo").expect("a list of processors");
-    let model = cpus.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown");
-    let model = model.trim_start_matches([' ', '\t', ':']);
-    let cores = std::thread::available_parallelism().expect("a number of cores");
-    println!(
-        "{}, {}, fat LTO, one codegen unit; {model}, {cores} shared cores.",
-        said("rustc"),
-        said("valgrind")
-    );
-}
-
-/// The version of a crate that was built in.
-fn version(of: &str) -> String {
-    let lock = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.lock");
-    let lock = std::fs::read_to_string(lock).expect("the lock file");
-    let name = format!("name = \"{of}\"\nversion = \"");
-    let rest = lock.split_once(&name).unwrap_or_else(|| panic!("{of} is not built in")).1;
-    rest.split('"').next().expect("a version").to_owned()
-}
-
 fn requests(found: &mut Found) {
     println!("\n## A request\n");
     println!("{REQUESTS} requests one after the other, {ABOUT_REQUESTS}\n");
@@ -168,30 +143,38 @@ fn requests(found: &mut Found) {
     let instructions = table("instructions", |it, scenario| each(all[it][scenario].instructions));
     let allocations = table("allocations", |it, scenario| each(all[it][scenario].allocations));
     let bytes = table("bytes allocated", |it, scenario| each(all[it][scenario].bytes));
-    table("nanoseconds", |it, scenario| least("time", it * SCENARIOS.len() + scenario));
+    let times = all_of(|it, scenario| least("time", it * SCENARIOS.len() + scenario));
+    let names = SCENARIOS.map(|scenario| scenario.name).join(" | ");
+    println!("\n| nanoseconds, two digits | {names} |\n|---|{}", "--:|".repeat(SCENARIOS.len()));
+    for (peer, times) in PEERS.iter().zip(&times) {
+        let times: Vec<_> = times.iter().map(|&time| grouped(two_digits(time))).collect();
+        println!("| {} | {} |", peer.name, times.join(" | "));
+    }
     let sizes = PEERS.each_ref().map(|it| it.size.map_or(String::new(), |size| size().to_string()));
     let running = core::array::from_fn::<_, { PEERS.len() }, _>(|at| {
         let is_timed = PEERS[at].sends_again;
         let time = || format!("{:.1} µs", least("running", at) as f64 / 1e3);
         if is_timed { time() } else { String::new() }
     });
-    println!("\n| | future, bytes | a retry without a wait, on a running clock |\n|---|--:|--:|");
+    println!(
+        "\n| | future, bytes, without what it boxes | a retry without a wait, on a running clock |\n|---|--:|--:|"
+    );
     for (at, peer) in PEERS.iter().enumerate() {
         println!("| {} | {} | {} |", peer.name, sizes[at], running[at]);
     }
+    println!("\n{RUNNING}");
+    where_it_goes();
     println!("\n{REQUESTS_READ}");
     let at = |name| SCENARIOS.iter().position(|it| it.name == name).expect("a scenario");
     let (get, again, five) = (at("GET"), at("503, 200"), at("503 five times"));
     println!("\nIn short, over the base of each, instructions / allocations:\n");
-    println!(
-        "| | GET | 503, then 200 | five attempts | a retry without a wait |\n|---|--:|--:|--:|--:|"
-    );
+    println!("| | GET | 503, then 200 | five attempts |\n|---|--:|--:|--:|");
     for (peer, name) in PEERS.iter().map(|peer| peer.name).enumerate() {
         if IN_SHORT.contains(&name) {
             let [get, again, five] = [get, again, five].map(|at| {
                 format!("{} / {}", grouped(instructions[peer][at]), allocations[peer][at])
             });
-            println!("| {name} | {get} | {again} | {five} | {} |", running[peer]);
+            println!("| {name} | {get} | {again} | {five} |");
         }
     }
     let ours = PEERS.iter().position(|peer| peer.name == OURS).expect("ours");
@@ -202,78 +185,92 @@ fn requests(found: &mut Found) {
     let ours = |what: &[Vec<i64>], scenario: usize| what[ours][scenario] as f64;
     found.target("GET, instructions", ours(&instructions, get), 1_900.0, LAYER);
     found.target("GET, allocations", ours(&allocations, get), 5.0, "");
+    found.target("GET, bytes", ours(&bytes, get), 900.0, "");
+    let ours_at = PEERS.iter().position(|peer| peer.name == OURS).expect("ours");
+    let time = two_digits(times[ours_at][get].saturating_sub(times[0][get]));
+    found.target("GET, nanoseconds", time as f64, 200.0, LAYER);
+    let ruled_out = at("GET, ruled out");
     found.target(
-        "GET, bytes",
-        ours(&bytes, get),
-        900.0,
-        "the copy is 600 of them; the rest is the box that holds it",
-    );
-    found.target(
-        "GET, ruled out, instructions",
-        ours(&instructions, at("GET, ruled out")),
+        "a request that is not repeated (GET, ruled out), instructions",
+        ours(&instructions, ruled_out),
         200.0,
-        LAYER,
+        ONCE,
     );
-    found.target("GET, ruled out, allocations", ours(&allocations, at("GET, ruled out")), 0.0, "");
+    found.target("the same, allocations", ours(&allocations, ruled_out), 0.0, "");
     found.target("503, 200, instructions", ours(&instructions, again), 2_500.0, AGAIN);
     found.target("503 five times, instructions", ours(&instructions, five), 3_000.0, AGAIN);
-    let record = "three are the record in the answer's extensions, two the boxes of what is kept";
+    let record = "the record in the answer's extensions, and the box of what follows a failure";
     found.target("503 five times, allocations", ours(&allocations, five), 11.0, record);
+    let tick = "a timer's tick";
+    found.target(
+        "a retry without a wait, microseconds",
+        round(least("running", ours_at) as f64 / 1e3),
+        100.0,
+        tick,
+    );
     let size =
         PEERS.iter().find(|peer| peer.name == OURS).and_then(|peer| peer.size).expect("a size");
-    found.target("future, bytes, with 144 of the service's", size() as f64, 200.0, "");
+    found.target("future, bytes, with those of the service's", size() as f64, 200.0, "");
     found.limit("future", size() as f64, 200.0);
 }
 
-const ABOUT_REQUESTS: &str = "\
-made before, with five headers, two of them made at run time. The bare service drops the
-request and answers at once; where a peer sends again, it gets as many requests that were made before. At most five attempts
-and no wait. `GET, ruled out` carries the caller's mark `Forbidden`. In brackets: over the peer's base.";
-
-const REQUESTS_READ: &str = "\
-On a request that may be repeated all pay for the copy, and a policy tuned by hand below tower's own `Retry` pays for little
-else: nothing here is faster than that one. Where it costs less than ours it also does less. It looks at the status only,
-computes no wait, keeps no origins apart, holds nobody back and keeps no record. It does not copy a POST; ours does, because
-one that never left may be sent again.";
-
 /// The lines of the README.
 const IN_SHORT: [&str; 5] =
-    [OURS, "tower, as documented", "tower, tuned", "backon", "reqwest-retry"];
+    [OURS, "tower, as documented", "tower, with its backoff", "tower, tuned", "backon"];
 
-const LAYER: &str = "the row `retry-layer, nothing shared` over `a copy` is the layer itself; the rest is looking up the origin, \
-                     reading a clock, and asking gate and budget, which the prototype behind the target did not do";
-const AGAIN: &str = "reading the answer's headers, the decision, the token, the record for the caller, gate and observer; \
-                     the prototype behind the target looked at the status only";
+const LAYER: &str = "the copy is most of it; then moves of what is kept, and what is shared: origin, clock, gate, budget";
+const ONCE: &str = "the row `nothing shared` is the layer itself; the rest is looking up the origin, a clock, gate and budget";
+const AGAIN: &str = "moves of what is kept between two attempts, the allocator, the headers, the decision, the record; the tuned \
+                     policy, which does nothing of that, is about the target";
+
+/// Moves, the allocator and the rest, for what shows the floor.
+fn where_it_goes() {
+    println!("\nWhere the instructions go, those of the service and of the runtime included:\n");
+    println!("| | moves (`memcpy`) | allocator | everything else |\n|---|--:|--:|--:|");
+    for scenario in ["GET", "503, 200"] {
+        for name in ["a copy", "tower, tuned", ALONE, OURS] {
+            let peer = PEERS.iter().position(|it| it.name == name).expect("a peer");
+            let at = SCENARIOS.iter().position(|it| it.name == scenario).expect("a scenario");
+            let words: [&[&str]; 3] =
+                [&["memcpy", "memmove"], &["malloc", "free", "unlink_chunk"], &[""]];
+            let counted = within(&arguments("request", peer * SCENARIOS.len() + at), words);
+            let [moves, allocator, all] = counted.map(|count| (count + REQUESTS / 2) / REQUESTS);
+            let rest = all - moves - allocator;
+            let [moves, allocator, rest] = [moves, allocator, rest].map(grouped);
+            println!("| {name}: {scenario} | {moves} | {allocator} | {rest} |");
+        }
+    }
+}
+
+fn all_of(figure: impl Fn(usize, usize) -> u64) -> Vec<Vec<u64>> {
+    let scenarios = |peer| (0..SCENARIOS.len()).map(|it| figure(peer, it)).collect();
+    (0..PEERS.len()).map(scenarios).collect()
+}
 
 /// A figure for each peer and scenario, printed with what it is over the peer's base; what it is over it.
 fn table(what: &str, figure: impl Fn(usize, usize) -> u64) -> Vec<Vec<i64>> {
     let names = SCENARIOS.map(|scenario| scenario.name).join(" | ");
     println!("\n| {what} | {names} |\n|---|{}", "--:|".repeat(SCENARIOS.len()));
-    let mut figures: Vec<Vec<i64>> = Vec::new();
+    let figures: Vec<Vec<i64>> = all_of(figure)
+        .into_iter()
+        .map(|it| it.into_iter().map(u64::cast_signed).collect())
+        .collect();
     let mut over = Vec::new();
     for (at, peer) in PEERS.iter().enumerate() {
-        let own = (0..SCENARIOS.len()).map(|scenario| figure(at, scenario).cast_signed());
-        figures.push(own.collect());
         let base = PEERS.iter().position(|it| it.name == peer.base).expect("a base before it");
         let more: Vec<i64> =
             figures[at].iter().zip(&figures[base]).map(|(figure, base)| figure - base).collect();
-        let cells = figures[at].iter().zip(&more).map(|(figure, more)| {
-            let (sign, figure) = (if *more < 0 { '-' } else { '+' }, grouped(*figure));
-            let more = grouped(more.abs());
-            if at == base { figure } else { format!("{figure} ({sign}{more})") }
+        let cells = (0..SCENARIOS.len()).map(|it| {
+            let (sign, more) = (if more[it] < 0 { '-' } else { '+' }, grouped(more[it].abs()));
+            let figure = grouped(figures[at][it]);
+            // One call of a stack repeats inside, and its base is called several times.
+            let is_comparable = PEERS[base].from == "tower" || SCENARIOS[it].answers.len() == 1;
+            if at == base || !is_comparable { figure } else { format!("{figure} ({sign}{more})") }
         });
         println!("| {} | {} |", peer.name, cells.collect::<Vec<_>>().join(" | "));
         over.push(more);
     }
     over
-}
-
-/// With a comma before each three digits.
-fn grouped(number: impl Display) -> String {
-    let digits = number.to_string();
-    let groups = digits.as_bytes().rchunks(3).rev();
-    let groups: Vec<_> = groups.map(String::from_utf8_lossy).collect();
-    groups.join(",")
 }
 
 fn sent(peer: &Peer, scenario: Scenario, count: u64) -> Vec<Request<Body>> {
@@ -318,8 +315,8 @@ fn median(runtime: &Runtime, peer: &Peer, scenario: Scenario, count: u64, rounds
 
 fn pieces(found: &mut Found) {
     println!("\n## Pieces\n");
-    println!("Each {TIMES} times; backoffs with the random number that spreads them.\n");
-    println!("| piece | of | instructions | writes |\n|---|---|--:|--:|");
+    println!("Each {} times; backoffs with the random number that spreads them.\n", grouped(TIMES));
+    println!("| piece | of | instructions | memory writes |\n|---|---|--:|--:|");
     let all: Vec<Counts> = (0..PIECES.len()).map(|at| counts(&arguments("piece", at))).collect();
     let nothing = all[0];
     let each = |count: u64, nothing| (count.saturating_sub(nothing) + TIMES / 2) / TIMES;
@@ -346,36 +343,26 @@ fn pieces(found: &mut Found) {
 
 fn threads(found: &mut Found) {
     println!("\n## Two threads on one budget\n");
-    println!(
-        "Successes only. Read it if the control, which shares nothing, comes near 2: it had both cores then.\n"
-    );
-    println!(
-        "| millions of requests in a second | one thread | two | times as many |\n|---|--:|--:|--:|"
-    );
+    println!("{ABOUT_THREADS}\n");
+    println!("| millions in a second | one thread | two | two over one |\n|---|--:|--:|--:|");
     for (name, rates) in rates() {
         let times = rates.two / rates.one;
         println!("| {name} | {:.2} | {:.2} | {times:.2} |", rates.one, rates.two);
         if name == OURS {
-            let count = "the count of the layer's owners, which each request writes; see the bare service above";
-            let why = if times < 1.9 { count } else { "" };
+            let why = if times < 1.9 {
+                "if a layer for each thread comes no further, not what is shared: see the rows above"
+            } else {
+                ""
+            };
             let (target, figure) = ("at least 1.9".to_owned(), format!("{times:.2}"));
             found.targets.push(("two threads on one budget", target, figure, why));
         }
     }
 }
 
-const ABOUT_PAGES: &str = "\
-from memory. Raw pages are lists of numbers, so that the walk's own cost is left; JSON pages
-become items that own a text. None of the others looks at what it passes on. Ours finds each row's key, for which it reads the
-JSON once more, and remembers the newest rows of a cursor, so that none comes twice.";
-
-const PER_PAGE: &str = "\
-whatever is on it: the look for pages that go in circles, the report, the limit, the size of
-the next page.";
-
 fn pages(found: &mut Found) {
     println!("\n## Pages\n");
-    println!("{PAGES} pages of {ROWS} rows {ABOUT_PAGES}\n");
+    println!("{} pages of {ROWS} rows {ABOUT_PAGES}\n", grouped(PAGES));
     let [unfold, stream] = ["futures-util", "async-stream"].map(version);
     let [smithy, turner] = ["aws-smithy-async", "page-turner"].map(version);
     println!(
@@ -385,22 +372,32 @@ fn pages(found: &mut Found) {
     walks(found, "JSON pages", "json", &JSON);
     let of = |name: &str| raw[RAW.iter().position(|walk| walk.name == name).expect("a walk")];
     let (pages, items) = (of("pagination, pages"), of("pagination, items"));
-    let per_page = (pages.0 - raw[0].0) * ROWS as f64;
-    println!("\nOurs adds {} instructions to each page, {PER_PAGE}", grouped(per_page.round()));
+    println!(
+        "\nWhat ours adds to the instructions of each raw page, by how many rows are on it: {PER_PAGE}\n"
+    );
+    println!("| rows on a page | by page | by item |\n|--:|--:|--:|");
+    for rows in [1, 10, 100, 400] {
+        let of = |name: &str| {
+            let at = RAW.iter().position(|walk| walk.name == name).expect("a walk");
+            let mut arguments = arguments("raw", at);
+            arguments.push(format!("--rows={rows}"));
+            counts(&arguments).instructions
+        };
+        let hand = of("hand loop");
+        let [pages, items] = ["pagination, pages", "pagination, items"].map(|name| of(name) - hand);
+        println!("| {rows} | {} | {} |", grouped(pages / PAGES), grouped(items / PAGES));
+    }
     let guards = "what is added to each page, above; with a hundred numbers on it that is most of the figure";
     found.target("raw pages, times the hand loop", round(pages.0 / raw[0].0), 1.06, guards);
     found.target("raw items, instructions each", round(items.0), 25.0, guards);
-    found.target("raw pages, allocations each over the hand loop", round(pages.1), 0.05, "");
-}
-
-fn round(figure: f64) -> f64 {
-    (figure * 100.0).round() / 100.0
+    let marks = "the set of marks against circles and of rows that came, which grows";
+    found.target("raw pages, allocations each over the hand loop", round(pages.1), 0.0, marks);
 }
 
 /// The instructions of each walk for an item, and its allocations for a page over the first one's.
 fn walks(found: &mut Found, what: &str, figure: &str, walks: &[Walk]) -> Vec<(f64, f64)> {
     println!(
-        "\n| {what} | instructions an item | times the hand loop | allocations a page | ns an item |"
+        "\n| {what} | instructions an item | over the hand loop | allocations a page | ns an item |"
     );
     println!("|---|--:|--:|--:|--:|");
     let mut all: Vec<(f64, f64)> = Vec::new();
@@ -425,22 +422,21 @@ fn walks(found: &mut Found, what: &str, figure: &str, walks: &[Walk]) -> Vec<(f6
     all
 }
 
-const ABOUT_WAITS: &str = "\
-on a clock that stands still while something is computed.
-page-turner asks by offset, page after page or ahead, and loses rows when the list changes meanwhile.";
-
 fn waits(found: &mut Found) {
     println!("\n## Waiting\n");
     println!(
-        "{LISTED} rows of the simulated JumpCloud, {} ms an answer, {ABOUT_WAITS}\n",
+        "{} rows of the simulated JumpCloud, {} ms an answer. {ABOUT_WAITS}\n",
+        grouped(LISTED),
         ANSWER.as_millis()
     );
-    println!("| | seconds | times as fast |\n|---|--:|--:|");
-    let reads = reads();
-    let base = reads[0].time.as_secs_f64();
-    for read in &reads {
-        let seconds = read.time.as_secs_f64();
-        println!("| {} | {seconds:.2} | {:.2} |", read.name, base / seconds);
-        found.limit(read.name, read.least, base / seconds);
+    println!("| | simulated clock, s | times as fast | running clock, s |\n|---|--:|--:|--:|");
+    let mut running = tokio::runtime::Builder::new_current_thread();
+    let running = reads(&running.enable_time().build().expect("a runtime"));
+    let still = reads(&wiring::runtime());
+    let base = still[0].time.as_secs_f64();
+    for (read, running) in still.iter().zip(running) {
+        let [seconds, running] = [read.time, running.time].map(|time| time.as_secs_f64());
+        println!("| {} | {seconds:.2} | {:.2} | {running:.2} |", read.name, base / seconds);
+        found.at_least(read.name, base / seconds, read.least);
     }
 }

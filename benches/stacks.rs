@@ -1,8 +1,9 @@
 //! Peers that are a stack of their own, over a connection that answers at once: their base is the same stack without retries.
 
+use std::hint::black_box;
 use std::time::Duration;
 
-use aws_smithy_async::rt::sleep::{AsyncSleep, Sleep};
+use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_runtime::client::orchestrator::operation::Operation;
 use aws_smithy_runtime::client::retries::classifiers::HttpStatusCodeClassifier;
 use aws_smithy_runtime::client::retries::{RetryPartition, TokenBucket};
@@ -22,7 +23,7 @@ use reqwest_retry::RetryTransientMiddleware;
 use reqwest_retry::policies::ExponentialBackoff;
 use tower::Service;
 
-use crate::wiring::{Bare, Body, Scenario, Send};
+use crate::wiring::{Bare, Body, Scenario, Sender};
 
 /// The bytes of a body that is at hand.
 fn bytes(body: Body) -> bytes::Bytes {
@@ -49,7 +50,7 @@ impl Middleware for Terminal {
 }
 
 /// reqwest-middleware, with reqwest-retry or without it.
-pub fn reqwest(scenario: Scenario, retries: bool) -> Send {
+pub fn reqwest(scenario: Scenario, retries: bool) -> Sender {
     let mut client = ClientBuilder::new(reqwest::Client::new());
     if retries {
         let waits = ExponentialBackoff::builder().retry_bounds(Duration::ZERO, Duration::ZERO);
@@ -65,7 +66,7 @@ pub fn reqwest(scenario: Scenario, retries: bool) -> Send {
             .collect();
         Box::pin(async move {
             for request in requests {
-                let _ = std::hint::black_box(client.execute(request).await);
+                let _ = black_box(client.execute(request).await);
             }
         })
     })
@@ -100,17 +101,8 @@ impl std::fmt::Display for Failed {
 
 impl std::error::Error for Failed {}
 
-#[derive(Debug)]
-struct AtOnce;
-
-impl AsyncSleep for AtOnce {
-    fn sleep(&self, _: Duration) -> Sleep {
-        Sleep::new(std::future::ready(()))
-    }
-}
-
 /// The whole orchestrator of AWS's clients, with standard retries or without.
-pub fn smithy(scenario: Scenario, retries: bool) -> Send {
+pub fn smithy(scenario: Scenario, retries: bool) -> Sender {
     let connector = SharedHttpConnector::new(Canned(Bare::new(scenario)));
     let mut operation = Operation::builder()
         .service_name("bench")
@@ -119,7 +111,7 @@ pub fn smithy(scenario: Scenario, retries: bool) -> Send {
         .endpoint_url("http://api.example")
         .no_auth()
         .timeout_config(TimeoutConfig::disabled())
-        .sleep_impl(AtOnce);
+        .sleep_impl(TokioSleep::new());
     operation = if retries {
         let config = RetryConfig::standard().with_max_attempts(5);
         let config = config.with_initial_backoff(Duration::ZERO).with_max_backoff(Duration::ZERO);
@@ -153,7 +145,7 @@ pub fn smithy(scenario: Scenario, retries: bool) -> Send {
             .collect();
         Box::pin(async move {
             for request in requests {
-                let _ = std::hint::black_box(operation.invoke(request).await);
+                let _ = black_box(operation.invoke(request).await);
             }
         })
     })

@@ -11,7 +11,7 @@ use http::{Request, Response};
 use tower::{Layer, Service};
 
 use crate::peers::OURS;
-use crate::wiring::{Answer, Body, OfTower, Tuned, ours, request, resilience};
+use crate::wiring::{Answer, Body, Tuned, of_tower, ours, request, resilience};
 
 /// How long a round is, and how many there are; the best counts.
 const ROUND: Duration = Duration::from_millis(100);
@@ -44,7 +44,7 @@ pub struct Rates {
 
 /// Each with its rates, the control first: it shares nothing, so a machine with two free cores doubles it.
 pub fn rates() -> Vec<(&'static str, Rates)> {
-    let tower = tower::retry::Retry::new(OfTower::default(), AtOnce);
+    let tower = tower::retry::Retry::new(of_tower(), AtOnce);
     let tuned = tower::retry::Retry::new(Tuned::default(), AtOnce);
     vec![
         ("control: arithmetic", best(|| arithmetic)),

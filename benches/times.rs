@@ -1,4 +1,4 @@
-//! Times, for people: a decision, and a request through each way to send it again.
+//! Times, for people: a decision, a request through each way to send it again, the pieces, the walks.
 //!
 //! Run: `cargo bench -p benches --bench times`; `-- "503, 200"` for one scenario.
 
@@ -6,8 +6,10 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use benches::peers::PEERS;
+use benches::pieces::{PIECES, TIMES};
+use benches::walks::{PAGES, RAW, ROWS};
 use benches::wiring::{SCENARIOS, request, runtime};
-use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use retry_policy::{Delivery, Outcome, Policy, Run, Safety};
 
 fn decide(c: &mut Criterion) {
@@ -42,5 +44,21 @@ fn send(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, decide, send);
+fn pieces(c: &mut Criterion) {
+    let mut group = c.benchmark_group("pieces");
+    group.throughput(Throughput::Elements(TIMES));
+    for piece in &PIECES {
+        group.bench_function(format!("{} {}", piece.of, piece.name), |b| b.iter(piece.run));
+    }
+}
+
+fn walks(c: &mut Criterion) {
+    let mut group = c.benchmark_group("raw pages");
+    group.throughput(Throughput::Elements(PAGES * ROWS));
+    for walk in &RAW {
+        group.bench_function(walk.name, |b| b.iter(walk.run));
+    }
+}
+
+criterion_group!(benches, decide, send, pieces, walks);
 criterion_main!(benches);

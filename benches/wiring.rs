@@ -1,8 +1,8 @@
-//! Each way to send a request again as its own documentation sets it up: five attempts, no waits, and whatever budget it
-//! has, too large to run out.
+//! Each way to send a request again: five attempts, no waits, and whatever budget it has, too large to run out.
 
 use std::convert::Infallible;
 use std::future::{Future, Ready, ready};
+use std::hint::black_box;
 use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -10,14 +10,14 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use backon::{ConstantBuilder, Retryable};
+use backon::{ExponentialBuilder, Retryable};
 use bytes::Bytes;
 use google_cloud_gax::backoff_policy::BackoffPolicy;
 use google_cloud_gax::error::Error as GaxError;
 use google_cloud_gax::retry_loop_internal::retry_loop;
-use google_cloud_gax::retry_policy::{AlwaysRetry, RetryPolicyExt};
+use google_cloud_gax::retry_policy::{AlwaysRetry, RetryPolicy, RetryPolicyExt};
 use google_cloud_gax::retry_state::RetryState;
-use google_cloud_gax::retry_throttler::CircuitBreaker;
+use google_cloud_gax::retry_throttler::{AdaptiveThrottler, CircuitBreaker, RetryThrottler};
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HeaderName, HeaderValue, USER_AGENT};
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
@@ -31,15 +31,14 @@ use retry_policy::safety::Forbidden;
 use retry_policy::{Budget, Policy};
 use tokio::runtime::Runtime;
 use tower::Service;
-use tower::retry::backoff::{
-    Backoff as _, ExponentialBackoff, ExponentialBackoffMaker, MakeBackoff,
-};
+use tower::retry::backoff::{ExponentialBackoff, ExponentialBackoffMaker, MakeBackoff};
 use tower::retry::budget::{Budget as _, TpsBudget};
+use tower::util::rng::HasherRng;
 
 pub type Body = Full<Bytes>;
 pub type Answer = Result<Response<Body>, Infallible>;
 /// Sends them one after the other.
-pub type Send = Box<dyn FnMut(Vec<Request<Body>>) -> Pin<Box<dyn Future<Output = ()>>>>;
+pub type Sender = Box<dyn FnMut(Vec<Request<Body>>) -> Pin<Box<dyn Future<Output = ()>>>>;
 
 /// What happens to a request.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +54,7 @@ pub struct Scenario {
     pub limit: (u64, u64),
 }
 
-const GET: Scenario = Scenario {
+pub const GET: Scenario = Scenario {
     name: "GET",
     answers: &[200],
     body_bytes: None,
@@ -125,7 +124,7 @@ impl Bare {
     }
 
     pub fn get() -> Self {
-        Self { answers: &[200] }
+        Self::new(GET)
     }
 }
 
@@ -151,7 +150,7 @@ impl Service<Request<Body>> for Bare {
 }
 
 /// Copies what is sent, up to the last attempt, and decides nothing: it knows how often it will be called.
-pub fn copies(scenario: Scenario) -> Send {
+pub fn copies(scenario: Scenario) -> Sender {
     let bare = Bare::new(scenario);
     Box::new(move |requests| {
         let mut bare = bare.clone();
@@ -160,7 +159,7 @@ pub fn copies(scenario: Scenario) -> Send {
                 let mut request = Some(request);
                 for call in 1..=scenario.answers.len() {
                     let sent = if call < ATTEMPTS { request.clone() } else { request.take() };
-                    let _ = std::hint::black_box(bare.call(sent.expect("one is left")).await);
+                    let _ = black_box(bare.call(sent.expect("one is left")).await);
                 }
             }
         })
@@ -168,7 +167,7 @@ pub fn copies(scenario: Scenario) -> Send {
 }
 
 /// Sends through a service.
-pub fn service<S>(service: S) -> Send
+pub fn service<S>(service: S) -> Sender
 where
     S: Service<Request<Body>> + Clone + 'static,
 {
@@ -176,7 +175,7 @@ where
         let mut service = service.clone();
         Box::pin(async move {
             for request in requests {
-                let _ = std::hint::black_box(service.call(request).await);
+                let _ = black_box(service.call(request).await);
             }
         })
     })
@@ -230,33 +229,52 @@ impl Timer for Still {
     }
 }
 
-/// The policy of tower's documentation: it copies each request.
+/// The policy of tower's documentation, of its `budget` module: it copies each request.
 #[derive(Clone)]
-pub struct OfTower {
+pub struct OfTower<B> {
     attempts_left: usize,
     budget: Arc<TpsBudget>,
-    backoff: ExponentialBackoff,
+    backoff: B,
 }
 
-impl Default for OfTower {
-    fn default() -> Self {
-        let zero = Duration::ZERO;
-        let mut maker = ExponentialBackoffMaker::new(
-            zero,
-            Duration::from_nanos(1),
-            0.0,
-            tower::util::rng::HasherRng::default(),
-        )
-        .expect("tower's bounds");
+impl<B> OfTower<B> {
+    fn new(backoff: B) -> Self {
         let budget = TpsBudget::new(Duration::from_secs(10), 1_000_000, 0.2);
-        Self { attempts_left: 4, budget: Arc::new(budget), backoff: maker.make_backoff() }
+        Self { attempts_left: ATTEMPTS - 1, budget: Arc::new(budget), backoff }
     }
 }
 
-impl tower::retry::Policy<Request<Body>, Response<Body>, Infallible> for OfTower {
-    type Future = tokio::time::Sleep;
+/// It sends again at once, as all of the documentation's policies.
+pub fn of_tower() -> OfTower<NoWait> {
+    OfTower::new(NoWait)
+}
 
-    fn retry(&mut self, _: &mut Request<Body>, answer: &mut Answer) -> Option<Self::Future> {
+/// With tower's own backoff, which always makes a timer.
+pub fn of_tower_that_waits() -> OfTower<ExponentialBackoff> {
+    let (zero, random) = (Duration::ZERO, HasherRng::default());
+    let maker = ExponentialBackoffMaker::new(zero, Duration::from_nanos(1), 0.0, random);
+    OfTower::new(maker.expect("tower's bounds").make_backoff())
+}
+
+/// A backoff that makes no timer.
+#[derive(Clone)]
+pub struct NoWait;
+
+impl tower::retry::backoff::Backoff for NoWait {
+    type Future = Ready<()>;
+
+    fn next_backoff(&mut self) -> Ready<()> {
+        ready(())
+    }
+}
+
+impl<B> tower::retry::Policy<Request<Body>, Response<Body>, Infallible> for OfTower<B>
+where
+    B: tower::retry::backoff::Backoff,
+{
+    type Future = B::Future;
+
+    fn retry(&mut self, _: &mut Request<Body>, answer: &mut Answer) -> Option<B::Future> {
         if !has_failed(answer) {
             self.budget.deposit();
             return None;
@@ -299,36 +317,53 @@ impl tower::retry::Policy<Request<Body>, Response<Body>, Infallible> for Tuned {
     }
 
     fn clone_request(&mut self, request: &Request<Body>) -> Option<Request<Body>> {
-        let is_kept = self.attempts < 4
+        let is_kept = self.attempts < ATTEMPTS - 1
             && request.method().is_idempotent()
             && request.extensions().get::<Forbidden>().is_none();
         is_kept.then(|| request.clone())
     }
 }
 
-/// A failure as an error, for those who only repeat after one.
+/// A failure as an error, for those who only repeat after one. Its box allocates nothing.
 #[derive(Debug)]
 struct Failed;
 
+impl std::fmt::Display for Failed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("failed")
+    }
+}
+
+impl std::error::Error for Failed {}
+
 /// `(|| send(request.clone())).retry(..).when(..)`
-pub fn backon(scenario: Scenario) -> Send {
+fn backs_on(bare: &Bare, request: Request<Body>) -> impl Future<Output = Result<Answer, Failed>> {
+    let bare = bare.clone();
+    let send = move || {
+        let (mut bare, request) = (bare.clone(), request.clone());
+        async move {
+            let answer = bare.call(request).await;
+            if has_failed(&answer) { Err(Failed) } else { Ok(answer) }
+        }
+    };
+    let waits = ExponentialBuilder::default().with_min_delay(Duration::ZERO);
+    send.retry(waits.with_max_times(ATTEMPTS - 1)).when(|_| true)
+}
+
+pub fn backon(scenario: Scenario) -> Sender {
     let bare = Bare::new(scenario);
     Box::new(move |requests| {
         let bare = bare.clone();
         Box::pin(async move {
             for request in requests {
-                let send = || {
-                    let (mut bare, request) = (bare.clone(), request.clone());
-                    async move {
-                        let answer = bare.call(request).await;
-                        if has_failed(&answer) { Err(Failed) } else { Ok(answer) }
-                    }
-                };
-                let waits = ConstantBuilder::default().with_delay(Duration::ZERO).with_max_times(4);
-                let _ = std::hint::black_box(send.retry(waits).when(|_| true).await);
+                let _ = black_box(backs_on(&bare, request).await);
             }
         })
     })
+}
+
+pub fn size_of_backon() -> usize {
+    size_of_val(&backs_on(&Bare::get(), request(None, false)))
 }
 
 #[derive(Debug)]
@@ -340,33 +375,53 @@ impl BackoffPolicy for AtOnce {
     }
 }
 
-/// The loop that Google's clients share.
-pub fn gax(scenario: Scenario) -> Send {
-    let bare = Bare::new(scenario);
-    let throttler: Arc<Mutex<dyn google_cloud_gax::retry_throttler::RetryThrottler>> =
-        Arc::new(Mutex::new(CircuitBreaker::new(1_000_000, 0, 1).expect("a breaker")));
-    let policy: Arc<dyn google_cloud_gax::retry_policy::RetryPolicy> =
-        Arc::new(AlwaysRetry.with_attempt_limit(5));
-    let backoff: Arc<dyn BackoffPolicy> = Arc::new(AtOnce);
+/// What the requests of one of Google's clients share.
+#[derive(Clone)]
+struct OfGoogle {
+    bare: Bare,
+    throttler: Arc<Mutex<dyn RetryThrottler>>,
+    policy: Arc<dyn RetryPolicy>,
+    backoff: Arc<dyn BackoffPolicy>,
+}
+
+impl OfGoogle {
+    fn new(scenario: Scenario) -> Self {
+        // Its default refuses some retries by chance where most fail.
+        let throttler: Arc<Mutex<dyn RetryThrottler>> = if scenario.answers.len() == 1 {
+            Arc::new(Mutex::new(AdaptiveThrottler::default()))
+        } else {
+            Arc::new(Mutex::new(CircuitBreaker::new(1_000_000, 0, 1).expect("a breaker")))
+        };
+        let policy = Arc::new(AlwaysRetry.with_attempt_limit(5));
+        Self { bare: Bare::new(scenario), throttler, policy, backoff: Arc::new(AtOnce) }
+    }
+
+    /// The loop that Google's clients share.
+    fn send(&self, request: Request<Body>) -> impl Future<Output = Result<Answer, GaxError>> {
+        let Self { bare, throttler, policy, backoff } = self.clone();
+        let send = async move |_: Option<Duration>| {
+            let answer = bare.clone().call(request.clone()).await;
+            if has_failed(&answer) { Err(GaxError::io(Failed)) } else { Ok(answer) }
+        };
+        let sleep = async |wait| tokio::time::sleep(wait).await;
+        retry_loop(send, sleep, true, throttler, policy, backoff)
+    }
+}
+
+pub fn gax(scenario: Scenario) -> Sender {
+    let client = OfGoogle::new(scenario);
     Box::new(move |requests| {
-        let (bare, throttler) = (bare.clone(), Arc::clone(&throttler));
-        let (policy, backoff) = (Arc::clone(&policy), Arc::clone(&backoff));
+        let client = client.clone();
         Box::pin(async move {
             for request in requests {
-                let send = async |_: Option<Duration>| {
-                    let answer = bare.clone().call(request.clone()).await;
-                    if has_failed(&answer) {
-                        return Err(GaxError::io("failed"));
-                    }
-                    Ok(answer)
-                };
-                let sleep = async |wait| tokio::time::sleep(wait).await;
-                let (throttler, policy) = (Arc::clone(&throttler), Arc::clone(&policy));
-                let ended = retry_loop(send, sleep, true, throttler, policy, Arc::clone(&backoff));
-                let _ = std::hint::black_box(ended.await);
+                let _ = black_box(client.send(request).await);
             }
         })
     })
+}
+
+pub fn size_of_gax() -> usize {
+    size_of_val(&OfGoogle::new(GET).send(request(None, false)))
 }
 
 pub fn resilience() -> tower_resilience_retry::RetryLayer<Request<Body>, Response<Body>, Infallible>

@@ -238,8 +238,15 @@ fn the_readmes_figures_of_cost_are_those_of_the_page_that_the_bench_prints() {
     for row in rows {
         assert!(page.contains(row), "{row}");
     }
-    for times in ["4.76", "3.57"] {
-        assert!(cost.contains(times) && page.contains(&format!(" {times} |")), "{times}");
+    let numbers: Vec<_> = cost
+        .lines()
+        .filter(|line| !line.starts_with('|'))
+        .flat_map(|line| line.split(' '))
+        .filter(|word| word.starts_with(|first: char| first.is_ascii_digit()) && word.contains('.'))
+        .collect();
+    assert_eq!(numbers.len(), 2);
+    for number in numbers {
+        assert!(page.contains(&format!(" {number} |")), "{number}");
     }
 }
 

@@ -11,7 +11,10 @@ use pagination::{Outcome, Pages, Query};
 use retry_layer::{BoxError, Credential, Key, Stack, policy::profile};
 use simulated_api::{Api, Fault, SimulatedApi};
 use tower::{ServiceExt, service_fn};
+use tracing::Metadata;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::format::FmtSpan;
+use tracing_subscriber::layer::SubscriberExt;
 
 /// What was written.
 #[derive(Clone, Default)]
@@ -29,6 +32,11 @@ impl Write for Log {
 
 /// All that is said at the finest level while a request is answered by these statuses.
 async fn said(statuses: &[u16]) -> String {
+    said_to(statuses, |_| true).await
+}
+
+/// What of that this filter lets through.
+async fn said_to(statuses: &[u16], filter: fn(&Metadata<'_>) -> bool) -> String {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()
@@ -36,7 +44,8 @@ async fn said(statuses: &[u16]) -> String {
         .with_span_events(FmtSpan::NEW | FmtSpan::CLOSE)
         .with_ansi(false)
         .with_writer(move || writer.clone())
-        .finish();
+        .finish()
+        .with(filter_fn(filter));
     let _guard = tracing::subscriber::set_default(subscriber);
     let statuses = statuses.to_vec();
     let answers = Arc::new(Mutex::new(statuses.into_iter()));
@@ -79,6 +88,14 @@ async fn a_span_for_the_request_and_one_for_each_attempt() {
     }
     let first = said.lines().find(|line| line.contains("attempt{")).unwrap();
     assert!(!first.contains("resend_count"), "the first is not sent again: {first}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_filter_that_lets_only_spans_through_gets_them_all() {
+    let said = said_to(&[503, 200], |about| about.is_span()).await;
+    let new: Vec<_> = said.lines().filter(|line| line.ends_with(": new")).collect();
+    assert_eq!(new.len(), 3, "{said}");
+    assert!(new.iter().all(|line| line.contains("request{")), "{said}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -25,14 +25,15 @@ the other, and in the second table ten. A leg takes 20 ms on average. What is to
 
 *On its own* each request waits as long as it was asked to. With a *gate*, all wait when one is asked to, and leave one by one,
 5 ms apart: the default of our layer. A *paced gate* learns the rate from the second refusal on (`Gate::paced`). Those three
-have no budget and as many attempts as it takes; *paced gate and budget* is with `Budget::pace` and three attempts, and some
-requests that failed, of the 200,000 of both runs, or 20,000.
+have no budget and as many attempts as it takes; *paced gate and budget* is with `Budget::pace` and three attempts: of the
+200,000 requests of both runs, or 20,000, some could fail.
 
 The time is that of the limit alone, times so much; refused are requests for each one that was served; the mean of 2 runs.
 Nothing is known of the limit beforehand. So all thousand begin at once and most of those are refused, whoever waits: that is one
 refusal for a hundred requests in the first table, and one for ten in the second. A paced gate takes some 50 s to learn a rate, which a
 job of 100 s hardly has. A limit in each second is missed most easily, and a refusal costs a whole one: there a
-paced gate takes 6 % longer than the limit, and more than each on its own.
+paced gate takes 6 % longer than the limit, and more than each on its own. The default gate knows no rate: 5 ms between two are too
+little for a bucket of 10, which is refused over and over and takes more than five times its limit. `Gate::paced` is for such a limit.
 
 ![Requests a second that reach the server, with a paced gate and without any](gate.svg)
 
