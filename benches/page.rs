@@ -10,8 +10,8 @@ What `cargo bench -p benches --bench report` has printed, beside what people use
 of ours gets dearer. `cargo bench -p benches --bench times` takes times by criterion.
 
 Instructions and allocations repeat exactly for one binary; another layout of the code moves them by a few percent, so smaller
-differences between two rows say nothing. Times are the least of five processes on a machine shared with others: one digit of them is good. Callgrind
-counts nothing of the kernel, and almost nothing for reading a clock or taking a lock.";
+differences between two rows say nothing. Times are the least of five processes on a machine shared with others: one digit of
+them is good. Callgrind counts nothing of the kernel, and almost nothing for reading a clock or taking a lock.";
 
 pub const ABOUT_REQUESTS: &str = "\
 made before, with five headers, two of them made at run time. The bare service drops the
@@ -22,7 +22,8 @@ pub const REQUESTS_READ: &str = "\
 All who can send again pay for the copy. A policy written by hand for tower's own `Retry` pays for little else, and backon for
 as little on a request that succeeds: nothing here is faster than they are. They look at the status only, read no header, keep
 no origins apart, hold nobody back and keep no record. `GET, ruled out` is one for ours and the tuned policy, which know the
-mark; the others copy as ever. Of a POST, ours keeps a copy, because one that never left may be sent again; the tuned policy does not.
+mark; the others copy as ever. Of a POST, ours keeps a copy, because one that never left may be sent again; the tuned policy
+does not.
 
 Above reqwest-middleware and smithy there is no figure in brackets where attempts fail: what repeats is inside of one call, and
 their base needs several.";
@@ -33,7 +34,7 @@ was to wait, and who makes a timer all the same has waited. By their defaults al
 
 pub const ABOUT_THREADS: &str = "\
 Requests that succeed, each made within the loop; the control multiplies four hundred numbers. Read it if the control, which
-shares nothing, comes near 2: it had both cores then.";
+shares nothing, comes near 2: it had both cores then. They are taken up to five times until it reaches 1.9.";
 
 pub const ABOUT_PAGES: &str = "\
 from memory. Raw pages are lists of numbers, so that the walk's own cost is left; JSON pages
@@ -64,8 +65,8 @@ pub fn machine() {
     let libc = said("ldd");
     let libc = libc.lines().next().unwrap_or_default();
     let [tokio, reqwest] = ["tokio", "reqwest"].map(version);
-    println!("{rustc}, {valgrind}, {libc}, tokio {tokio}, reqwest {reqwest}; the bench profile of");
-    println!("`Cargo.toml`; {model}, {cores} cores.");
+    println!("{rustc}, {valgrind}, {libc}, tokio {tokio},");
+    println!("reqwest {reqwest}; the bench profile of `Cargo.toml`; {model}, {cores} cores.");
 }
 
 /// The version of a crate that was built in.

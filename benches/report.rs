@@ -350,7 +350,7 @@ fn threads(found: &mut Found) {
         println!("| {name} | {:.2} | {:.2} | {times:.2} |", rates.one, rates.two);
         if name == OURS {
             let why = if times < 1.9 {
-                "if a layer for each thread comes no further, not what is shared: see the rows above"
+                "what is shared, as far as a layer for each thread comes further; the allocator, as far as the bare service does not"
             } else {
                 ""
             };

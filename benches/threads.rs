@@ -42,8 +42,22 @@ pub struct Rates {
     pub two: f64,
 }
 
+/// How often they are taken until the control shows that both cores were free.
+const TRIES: usize = 5;
+
 /// Each with its rates, the control first: it shares nothing, so a machine with two free cores doubles it.
 pub fn rates() -> Vec<(&'static str, Rates)> {
+    let mut rates = once();
+    for _ in 1..TRIES {
+        if rates[0].1.two / rates[0].1.one >= 1.9 {
+            break;
+        }
+        rates = once();
+    }
+    rates
+}
+
+fn once() -> Vec<(&'static str, Rates)> {
     let tower = tower::retry::Retry::new(of_tower(), AtOnce);
     let tuned = tower::retry::Retry::new(Tuned::default(), AtOnce);
     vec![
