@@ -7,7 +7,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::hint::black_box;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Output};
 use std::time::Instant;
 
 thread_local! {
@@ -51,16 +52,22 @@ pub fn argument(name: &str) -> Option<String> {
     std::env::args().find_map(|argument| argument.strip_prefix(&name).map(str::to_owned))
 }
 
-/// Runs this program under callgrind, with these arguments, and says what [`measured`] cost in it.
-pub fn counts(arguments: &[String]) -> Counts {
+/// Runs this program under callgrind, with these arguments; its profile goes to this file.
+fn callgrind(profile: &Path, arguments: &[String]) -> Output {
     let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--cache-sim=yes", "--callgrind-out-file=/dev/null"])
-        .arg("--toggle-collect=*only_in_here*")
+        .args(["--tool=callgrind", "--cache-sim=yes", "--toggle-collect=*only_in_here*"])
+        .arg(format!("--callgrind-out-file={}", profile.display()))
         .arg(std::env::current_exe().expect("this program has a path"))
         .args(arguments)
         .output()
         .expect("valgrind can be run");
     assert!(output.status.success(), "{arguments:?}: {output:?}");
+    output
+}
+
+/// What [`measured`] costs in this program, run with these arguments.
+pub fn counts(arguments: &[String]) -> Counts {
+    let output = callgrind(Path::new("/dev/null"), arguments);
     let said =
         [&output.stderr, &output.stdout].map(|text| String::from_utf8_lossy(text).into_owned());
     let numbers = |text: &str, before: &str| -> Vec<u64> {
@@ -73,19 +80,10 @@ pub fn counts(arguments: &[String]) -> Counts {
     Counts { instructions: collected[0], writes: collected[2], allocations, bytes }
 }
 
-/// As [`counts`], by what the names of functions have in common: the instructions within functions that have one of these
-/// words in their names, for each list of words.
+/// The same by the names of functions: for each list of words, the instructions within those that have one in their names.
 pub fn within<const N: usize>(arguments: &[String], words: [&[&str]; N]) -> [u64; N] {
     let file = std::env::temp_dir().join(format!("callgrind.{}", std::process::id()));
-    let run = Command::new("valgrind")
-        .arg("--tool=callgrind")
-        .arg(format!("--callgrind-out-file={}", file.display()))
-        .arg("--toggle-collect=*only_in_here*")
-        .arg(std::env::current_exe().expect("this program has a path"))
-        .args(arguments)
-        .output()
-        .expect("valgrind can be run");
-    assert!(run.status.success(), "{run:?}");
+    callgrind(&file, arguments);
     let profile = std::fs::read_to_string(&file).expect("a profile");
     std::fs::remove_file(file).expect("it was there");
     let (mut names, mut sums) = (HashMap::new(), [0; N]);

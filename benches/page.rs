@@ -32,6 +32,10 @@ pub const RUNNING: &str = "\
 A timer for no wait waits for tokio's next tick, up to a millisecond later. That is what the second column shows: here nobody
 was to wait, and who makes a timer all the same has waited. By their defaults all of them wait for longer.";
 
+pub const ABOUT_PIECES: &str = "\
+backoffs with the random number that spreads them. Those of tower and backon go on by themselves and are made anew after six
+waits, which is in their figures.";
+
 pub const ABOUT_THREADS: &str = "\
 Requests that succeed, each made within the loop; the control multiplies four hundred numbers. Read it if the control, which
 shares nothing, comes near 2: it had both cores then. They are taken up to five times until it reaches 1.9.";

@@ -26,7 +26,7 @@ pub const TIMES: u64 = 10_000;
 
 const SHORT: Duration = Duration::from_millis(50);
 const LONG: Duration = Duration::from_secs(20);
-/// Those that go on by themselves begin anew after so many waits, below the longest as the others.
+/// After so many waits, still below the longest as the others', those begin anew that go on by themselves.
 const WAITS: u32 = 6;
 
 /// A piece, whose it is, and what it does [`TIMES`] times.
@@ -66,6 +66,18 @@ fn often(mut piece: impl FnMut()) {
     measured(|| (0..TIMES).for_each(|_| piece()));
 }
 
+/// Does it so often, on what is made anew now and then.
+fn anew<T>(make: impl Fn() -> T, mut piece: impl FnMut(&mut T)) {
+    let (mut current, mut left) = (make(), WAITS);
+    often(|| {
+        if left == 0 {
+            (current, left) = (make(), WAITS);
+        }
+        left -= 1;
+        piece(&mut current);
+    });
+}
+
 fn nothing() {
     let budget = Budget::shed();
     often(|| {
@@ -88,29 +100,18 @@ fn backoff_of_tower() {
     let random = tower::util::rng::HasherRng::default();
     let maker = ExponentialBackoffMaker::new(SHORT, LONG, 1.0, random);
     let backoff = maker.expect("tower's bounds").make_backoff();
-    let mut waits = backoff.clone();
-    let mut left = 0;
-    often(|| {
-        if left == 0 {
-            (waits, left) = (backoff.clone(), WAITS);
-        }
-        left -= 1;
-        drop(black_box(waits.next_backoff()));
-    });
+    anew(|| backoff.clone(), |waits| drop(black_box(waits.next_backoff())));
 }
 
 fn backoff_of_backon() {
     let waits = backon::ExponentialBuilder::default().with_jitter().with_min_delay(SHORT);
-    let built = waits.with_max_delay(LONG).without_max_times();
-    let mut waits = built.build();
-    let mut left = 0;
-    often(|| {
-        if left == 0 {
-            (waits, left) = (built.build(), WAITS);
-        }
-        left -= 1;
-        black_box(waits.next());
-    });
+    let waits = waits.with_max_delay(LONG).without_max_times();
+    anew(
+        || waits.build(),
+        |waits| {
+            black_box(waits.next());
+        },
+    );
 }
 
 fn backoff_of_gax() {

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use benches::counts::{Counts, argument, counts, measured, within};
 use benches::latency::{ANSWER, ROWS as LISTED, reads};
 use benches::page::{
-    ABOUT_PAGES, ABOUT_REQUESTS, ABOUT_THREADS, ABOUT_WAITS, HEAD, PER_PAGE, REQUESTS_READ,
-    RUNNING, grouped, machine, round, two_digits, version,
+    ABOUT_PAGES, ABOUT_PIECES, ABOUT_REQUESTS, ABOUT_THREADS, ABOUT_WAITS, HEAD, PER_PAGE,
+    REQUESTS_READ, RUNNING, grouped, machine, round, two_digits, version,
 };
 use benches::peers::{ALONE, OURS, PEERS, Peer};
 use benches::pieces::{PIECES, TIMES};
@@ -315,7 +315,7 @@ fn median(runtime: &Runtime, peer: &Peer, scenario: Scenario, count: u64, rounds
 
 fn pieces(found: &mut Found) {
     println!("\n## Pieces\n");
-    println!("Each {} times; backoffs with the random number that spreads them.\n", grouped(TIMES));
+    println!("Each {} times; {ABOUT_PIECES}\n", grouped(TIMES));
     println!("| piece | of | instructions | memory writes |\n|---|---|--:|--:|");
     let all: Vec<Counts> = (0..PIECES.len()).map(|at| counts(&arguments("piece", at))).collect();
     let nothing = all[0];

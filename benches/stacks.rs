@@ -23,7 +23,7 @@ use reqwest_retry::RetryTransientMiddleware;
 use reqwest_retry::policies::ExponentialBackoff;
 use tower::Service;
 
-use crate::wiring::{Bare, Body, Scenario, Sender};
+use crate::wiring::{Bare, Body, Failed, Scenario, Sender};
 
 /// The bytes of a body that is at hand.
 fn bytes(body: Body) -> bytes::Bytes {
@@ -89,17 +89,6 @@ impl HttpConnector for Canned {
         })
     }
 }
-
-#[derive(Debug)]
-struct Failed;
-
-impl std::fmt::Display for Failed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("failed")
-    }
-}
-
-impl std::error::Error for Failed {}
 
 /// The whole orchestrator of AWS's clients, with standard retries or without.
 pub fn smithy(scenario: Scenario, retries: bool) -> Sender {

@@ -326,7 +326,7 @@ impl tower::retry::Policy<Request<Body>, Response<Body>, Infallible> for Tuned {
 
 /// A failure as an error, for those who only repeat after one. Its box allocates nothing.
 #[derive(Debug)]
-struct Failed;
+pub struct Failed;
 
 impl std::fmt::Display for Failed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
