@@ -22,7 +22,7 @@ use page_turner::prelude::{PageTurner, PagesStream, TurnedPage, TurnedPageResult
 use pagination::dialect::{Dialect, Method};
 use pagination::fetch::Fetched;
 use pagination::page::Next;
-use pagination::scan::Ask;
+use pagination::scan::PageRequest;
 use pagination::{Fetch, FromRow, InvalidQuery, KeyRef, Keyed, Page, Pages, Query, Scan};
 use serde::Deserialize;
 use tower::Service;
@@ -391,7 +391,7 @@ impl Fetch for Memory {
         Poll::Ready(Ok(()))
     }
 
-    fn fetch(&mut self, _: &Arc<Query>, ask: &Ask) -> Result<Self::Future, InvalidQuery> {
+    fn fetch(&mut self, _: &Arc<Query>, ask: &PageRequest) -> Result<Self::Future, InvalidQuery> {
         let (rows, next) = raw_page(ask.cursor());
         // The same memory: a row is a number.
         let rows = rows.into_iter().map(Number).collect();

@@ -11,7 +11,7 @@ use client_examples::sdk::{Client, Error};
 use futures_util::{StreamExt, TryStreamExt};
 use pagination::dialect::JUMPCLOUD_V1;
 use pagination::fetch::Fetched;
-use pagination::scan::Ask;
+use pagination::scan::PageRequest;
 use pagination::{
     Failure, Key as RowKey, Order, Page, Pages, Query, Report, Scan, StableSortLayer,
 };
@@ -38,7 +38,10 @@ pub fn client(base: &str, credential: Credential) -> Result<(Client, StableSortL
 }
 
 /// One page by the SDK's own call.
-async fn page(client: Client, ask: Ask) -> Fetched<(Option<RowKey>, User), Error<types::Error>> {
+async fn page(
+    client: Client,
+    ask: PageRequest,
+) -> Fetched<(Option<RowKey>, User), Error<types::Error>> {
     let (skip, order) = ask.rank().unwrap_or_default();
     // The ascending sort is left to the layer, as it is in code that was there before.
     let sort = (order == Order::Descending).then_some("-_id");

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client, Error, api::ListParams, client::Body, client::middleware::BaseUriLayer};
 use pagination::dialect::{Dialect, Method};
 use pagination::{Failure, Key as RowKey, Page, Pages, Query, Report, Scan};
-use pagination::{fetch::Fetched, page::Next, scan::Ask};
+use pagination::{fetch::Fetched, page::Next, scan::PageRequest};
 use retry_layer::{BoxError, Credential, Key, Stack};
 use retry_layer::{observe::on_end, policy::profile, replay::TryClone};
 use simulated_api::{Api as Simulated, Fault, SimulatedApi};
@@ -30,7 +30,10 @@ pub fn client(base: Uri, credential: Credential) -> Client {
 }
 
 /// One page by kube's own call.
-async fn page(maps: Api<ConfigMap>, ask: Ask) -> Fetched<(Option<RowKey>, ConfigMap), Error> {
+async fn page(
+    maps: Api<ConfigMap>,
+    ask: PageRequest,
+) -> Fetched<(Option<RowKey>, ConfigMap), Error> {
     let mut params = ListParams::default().limit(ask.rows());
     params.continue_token = ask.cursor().map(str::to_owned);
     let mut answer = maps.list(&params).await;

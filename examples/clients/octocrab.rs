@@ -12,7 +12,7 @@ use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use octocrab::service::middleware::{base_uri::BaseUriLayer, extra_headers::ExtraHeadersLayer};
 use octocrab::{AuthState, Error, OctoBody, Octocrab, OctocrabBuilder, Page as Links};
 use pagination::{Failure, Key as RowKey, Page, Pages, Query, Report, Scan};
-use pagination::{dialect::LINK, fetch::Fetched, page::Next, scan::Ask};
+use pagination::{dialect::LINK, fetch::Fetched, page::Next, scan::PageRequest};
 use retry_layer::{BoxError, Credential, Key, Stack};
 use retry_layer::{observe::on_end, policy::profile, replay::TryClone};
 use serde_json::Value;
@@ -40,7 +40,11 @@ pub fn client(base: Uri, credential: Credential) -> Octocrab {
 }
 
 /// One page by octocrab's own calls.
-async fn page(crab: Octocrab, list: &Uri, ask: Ask) -> Fetched<(Option<RowKey>, Value), Error> {
+async fn page(
+    crab: Octocrab,
+    list: &Uri,
+    ask: PageRequest,
+) -> Fetched<(Option<RowKey>, Value), Error> {
     let next = ask.cursor().and_then(|link| link.parse().ok());
     let answer = match next {
         None => crab.get(format!("{}?per_page={}", list.path(), ask.rows()), None::<&()>).await,

@@ -22,7 +22,7 @@ pub enum Error<E> {
         attempts: Option<Box<Attempts>>,
     },
     /// The request for the page cannot be made.
-    Ask(InvalidQuery),
+    Query(InvalidQuery),
     /// The service failed.
     #[non_exhaustive]
     Fetch {
@@ -76,7 +76,7 @@ impl<E> Error<E> {
             Self::Body { attempts, .. }
             | Self::Fetch { attempts, .. }
             | Self::Status { attempts, .. } => attempts.as_deref(),
-            Self::Ask(_) | Self::NotAPage { .. } | Self::Row { .. } => None,
+            Self::Query(_) | Self::NotAPage { .. } | Self::Row { .. } => None,
         }
     }
 }
@@ -84,7 +84,7 @@ impl<E> Error<E> {
 impl<E: fmt::Display> fmt::Display for Error<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = match self {
-            Self::Ask(error) => return error.fmt(f),
+            Self::Query(error) => return error.fmt(f),
             Self::Body { .. } => return f.write_str("the page could not be read"),
             Self::Row { row, .. } => {
                 return match row.key() {
@@ -125,7 +125,9 @@ impl<E: fmt::Debug + fmt::Display> std::error::Error for Error<E> {
         match self {
             Self::Body { source, .. } => Some(&**source),
             Self::Row { source, .. } => Some(source),
-            Self::Ask(_) | Self::Fetch { .. } | Self::NotAPage { .. } | Self::Status { .. } => None,
+            Self::Query(_) | Self::Fetch { .. } | Self::NotAPage { .. } | Self::Status { .. } => {
+                None
+            }
         }
     }
 }

@@ -16,7 +16,7 @@ use retry_policy::attempts::{Attempts, Record};
 use tower_service::Service;
 
 use crate::page::{Answer, Page};
-use crate::scan::Ask;
+use crate::scan::PageRequest;
 use crate::{Error, InvalidQuery, Keyed, Query, Row};
 
 /// The longest body of a page: 64 MiB. Our choice: a thousand times a usual page.
@@ -83,15 +83,15 @@ impl<R, E> From<Result<Page<R>, (Failure, Error<E>)>> for Fetched<R, E> {
     }
 }
 
-/// Fetches the pages of a scan. [`Http`] does it over a tower service; a function from an [`Ask`] to a future pages an
-/// SDK's own calls, with rows of its own type. It asks for what the [`Ask`] says; the query's address is not needed
+/// Fetches the pages of a scan. [`Http`] does it over a tower service; a function from an [`PageRequest`] to a future pages an
+/// SDK's own calls, with rows of its own type. It asks for what the [`PageRequest`] says; the query's address is not needed
 /// then, only that it tells one list from another.
 ///
 /// ```
 /// use std::convert::Infallible;
 /// use pagination::dialect::{Dialect, Method};
 /// use pagination::fetch::Fetched;
-/// use pagination::scan::Ask;
+/// use pagination::scan::PageRequest;
 /// use pagination::{KeyRef, Keyed, Order, Page, Pages, Query, Scan};
 ///
 /// /// What the SDK has: a type, and a function that lists it.
@@ -109,7 +109,7 @@ impl<R, E> From<Result<Page<R>, (Failure, Error<E>)>> for Fetched<R, E> {
 ///     }
 /// }
 ///
-/// async fn fetch(ask: Ask) -> Fetched<User, Infallible> {
+/// async fn fetch(ask: PageRequest) -> Fetched<User, Infallible> {
 ///     let (skip, order) = ask.rank().unwrap_or_default();
 ///     let (users, total) = list_users(skip, ask.rows(), order == Order::Descending).await;
 ///     Page::of(users).with_total(total).into()
@@ -146,12 +146,16 @@ pub trait Fetch {
     /// # Errors
     ///
     /// If the request for it cannot be made.
-    fn fetch(&mut self, query: &Arc<Query>, ask: &Ask) -> Result<Self::Future, InvalidQuery>;
+    fn fetch(
+        &mut self,
+        query: &Arc<Query>,
+        ask: &PageRequest,
+    ) -> Result<Self::Future, InvalidQuery>;
 }
 
 impl<F, Fut, R, E> Fetch for F
 where
-    F: FnMut(Ask) -> Fut,
+    F: FnMut(PageRequest) -> Fut,
     Fut: Future<Output = Fetched<R, E>>,
     R: Keyed,
 {
@@ -163,7 +167,7 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn fetch(&mut self, _: &Arc<Query>, ask: &Ask) -> Result<Fut, InvalidQuery> {
+    fn fetch(&mut self, _: &Arc<Query>, ask: &PageRequest) -> Result<Fut, InvalidQuery> {
         Ok(self(ask.clone()))
     }
 }
@@ -229,7 +233,11 @@ where
         self.service.poll_ready(cx)
     }
 
-    fn fetch(&mut self, query: &Arc<Query>, ask: &Ask) -> Result<Self::Future, InvalidQuery> {
+    fn fetch(
+        &mut self,
+        query: &Arc<Query>,
+        ask: &PageRequest,
+    ) -> Result<Self::Future, InvalidQuery> {
         let mut request = query.request::<B>(ask)?;
         let record = Record::new();
         request.extensions_mut().insert(record.clone());

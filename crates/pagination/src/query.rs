@@ -19,7 +19,7 @@ use crate::page::KeyField;
 use crate::{Key, KeyRef, Order};
 
 pub use invalid::InvalidQuery;
-pub(crate) use request::At;
+pub(crate) use request::PagePosition;
 
 /// The bytes of pages that are held ahead of the reader, by default: 32 MiB. Our choice: some hundred
 /// usual pages.

@@ -1,9 +1,9 @@
 //! The scan: a pure state machine that walks a collection. Pages or failures in, steps out.
 //!
 //! ```text
-//!            ┌─▶ Ask ──▶ (send it) ──▶ answer(page) · too_heavy() · failed() ─┐
+//!            ┌─▶ Fetch ──▶ (send it) ──▶ answer(page) · too_heavy() · failed() ─┐
 //! step() ────┼─▶ Rows ─▶ (deliver them)                                       │
-//!   ▲        ├─▶ Wait ─▶ (for an answer to an earlier Ask)                    │
+//!   ▲        ├─▶ Wait ─▶ (for an answer to an earlier PageRequest)                    │
 //!   │        ├─▶ Failed ▶ (tell the caller; `retry_failed` goes on)           │
 //!   │        └─▶ Done ─▶ (the report says how it ended)                       │
 //!   └─────────────────────────────────────────────────────────────────────────┘
@@ -34,7 +34,7 @@ use retry_policy::safety::Shrinkable;
 use crate::checkpoint::Resume;
 use crate::dialect::Method;
 use crate::page::Page;
-use crate::query::At;
+use crate::query::PagePosition;
 use crate::report::Report;
 use crate::{Checkpoint, InvalidCheckpoint, InvalidQuery, Key, Keyed, Order, Outcome, Query, Row};
 use anchored::Anchored;
@@ -71,12 +71,12 @@ enum Walk<R> {
 #[non_exhaustive]
 pub enum Step<R = Row> {
     /// This page must be asked for.
-    Ask(Ask),
+    Fetch(PageRequest),
     /// The scan is over.
     Done,
     /// The page that comes next has failed.
     Failed {
-        /// The number of its [`Ask`].
+        /// The number of its [`PageRequest`].
         id: u64,
     },
     /// These rows come next.
@@ -87,14 +87,14 @@ pub enum Step<R = Row> {
 
 /// A page to ask for.
 #[derive(Clone, Debug)]
-pub struct Ask {
+pub struct PageRequest {
     pub(crate) id: u64,
-    pub(crate) at: At,
+    pub(crate) at: PagePosition,
     pub(crate) rows: u32,
     pub(crate) mark: Shrinkable,
 }
 
-impl Ask {
+impl PageRequest {
     /// Its number, by which the answer is handed in.
     #[must_use]
     pub const fn id(&self) -> u64 {
@@ -111,8 +111,8 @@ impl Ask {
     #[must_use]
     pub fn cursor(&self) -> Option<&str> {
         match &self.at {
-            At::Cursor(cursor) => cursor.as_deref(),
-            At::Rank { .. } => None,
+            PagePosition::Cursor(cursor) => cursor.as_deref(),
+            PagePosition::Rank { .. } => None,
         }
     }
 
@@ -120,8 +120,8 @@ impl Ask {
     #[must_use]
     pub const fn rank(&self) -> Option<(u64, Order)> {
         match self.at {
-            At::Rank { skip, order, .. } => Some((skip, order)),
-            At::Cursor(_) => None,
+            PagePosition::Rank { skip, order, .. } => Some((skip, order)),
+            PagePosition::Cursor(_) => None,
         }
     }
 
@@ -129,8 +129,8 @@ impl Ask {
     #[must_use]
     pub const fn above(&self) -> Option<&Key> {
         match &self.at {
-            At::Rank { above, .. } => above.as_ref(),
-            At::Cursor(_) => None,
+            PagePosition::Rank { above, .. } => above.as_ref(),
+            PagePosition::Cursor(_) => None,
         }
     }
 
@@ -228,7 +228,7 @@ impl<R: Keyed> Scan<R> {
         let left = self.left;
         walk!(&mut self.walk, walk => walk.needs(left));
         match walk!(&mut self.walk, walk => walk.step(&mut self.report)) {
-            WalkStep::Ask(ask) => Step::Ask(ask),
+            WalkStep::Fetch(ask) => Step::Fetch(ask),
             WalkStep::Rows { rows, origin, is_last } => self.rows(rows, origin, is_last),
             WalkStep::Wait => Step::Wait,
             WalkStep::Failed(id) => {
@@ -274,7 +274,7 @@ impl<R: Keyed> Scan<R> {
     }
 
     /// A page to ask for ahead of the rows at hand; `None` if there is none to be asked now.
-    pub fn ask(&mut self) -> Option<Ask> {
+    pub fn ask(&mut self) -> Option<PageRequest> {
         if self.end.is_some() || self.left == Some(0) {
             return None;
         }
@@ -288,7 +288,10 @@ impl<R: Keyed> Scan<R> {
     /// # Errors
     ///
     /// As [`Query::request`].
-    pub fn request<B: From<bytes::Bytes>>(&self, ask: &Ask) -> Result<Request<B>, InvalidQuery> {
+    pub fn request<B: From<bytes::Bytes>>(
+        &self,
+        ask: &PageRequest,
+    ) -> Result<Request<B>, InvalidQuery> {
         self.query.request(ask)
     }
 
@@ -396,7 +399,10 @@ impl Query {
     ///
     /// [`InvalidQuery::TooLong`] if filters and cursor make an address that no request can carry,
     /// [`InvalidQuery::FiltersNotSent`] if the dialect has not written the filters.
-    pub fn request<B: From<bytes::Bytes>>(&self, ask: &Ask) -> Result<Request<B>, InvalidQuery> {
+    pub fn request<B: From<bytes::Bytes>>(
+        &self,
+        ask: &PageRequest,
+    ) -> Result<Request<B>, InvalidQuery> {
         let mut request = self.terms.request(&ask.at, ask.rows)?;
         request.extensions_mut().insert(ask.mark);
         Ok(request)
@@ -405,7 +411,7 @@ impl Query {
 
 /// What a walk needs next.
 enum WalkStep<R> {
-    Ask(Ask),
+    Fetch(PageRequest),
     Done(Outcome),
     Failed(u64),
     Rows { rows: Vec<R>, origin: Origin, is_last: bool },

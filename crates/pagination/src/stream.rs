@@ -15,7 +15,7 @@ use http_body::Body;
 use tower_service::Service;
 
 use crate::fetch::{Failure, Fetch, Fetched, Http};
-use crate::scan::{Ask, Rows, Scan, Step};
+use crate::scan::{PageRequest, Rows, Scan, Step};
 use crate::trace;
 use crate::{Checkpoint, Error, FromRow, InvalidCheckpoint, Keyed, Query, Report};
 
@@ -27,7 +27,7 @@ pub struct Pages<F: Fetch> {
     fetch: F,
     scan: Scan<F::Row>,
     /// What waits for the service to be ready.
-    next: VecDeque<Ask>,
+    next: VecDeque<PageRequest>,
     flights: Vec<Flight<F::Future>>,
     /// Failures of pages that do not come next yet.
     failures: Vec<(u64, Failure, Error<F::Error>)>,
@@ -169,13 +169,13 @@ impl<F: Fetch> Pages<F> {
         }
     }
 
-    fn send_one(&mut self, ask: &Ask) {
+    fn send_one(&mut self, ask: &PageRequest) {
         let since = self.clock.map_or(Duration::ZERO, |now| now());
         self.began.get_or_insert(since);
         let future = match self.fetch.fetch(self.scan.query(), ask) {
             Ok(future) => future,
             Err(error) => {
-                self.lost(ask.id(), Failure::Permanent, Error::Ask(error));
+                self.lost(ask.id(), Failure::Permanent, Error::Query(error));
                 return;
             }
         };
@@ -304,7 +304,7 @@ impl<F: Fetch> Stream for Pages<F> {
             let step = this.scan.step();
             trace::shifts(shifts, this.scan.report());
             match step {
-                Step::Ask(ask) => this.next.push_back(ask),
+                Step::Fetch(ask) => this.next.push_back(ask),
                 Step::Rows(rows) => {
                     this.went_on = 0;
                     this.send_ahead(cx);

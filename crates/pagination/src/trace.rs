@@ -9,10 +9,10 @@ pub(crate) use nothing::{page_ended, page_failed, page_started, resumed, shifts,
 mod events {
     use core::time::Duration;
 
-    use crate::scan::Ask;
+    use crate::scan::PageRequest;
     use crate::{Failure, Report};
 
-    pub(crate) fn page_started(ask: &Ask) {
+    pub(crate) fn page_started(ask: &PageRequest) {
         if let Some((rank, order)) = ask.rank() {
             tracing::debug!(
                 ask = ask.id(),
@@ -53,10 +53,10 @@ mod events {
 mod nothing {
     use core::time::Duration;
 
-    use crate::scan::Ask;
+    use crate::scan::PageRequest;
     use crate::{Failure, Report};
 
-    pub(crate) const fn page_started(_: &Ask) {}
+    pub(crate) const fn page_started(_: &PageRequest) {}
     pub(crate) const fn page_ended(_: u64, _: usize, _: Duration) {}
     pub(crate) const fn page_failed(_: u64, _: Failure, _: Duration) {}
     pub(crate) const fn shrunk(_: u64, _: u32) {}

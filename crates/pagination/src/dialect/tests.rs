@@ -6,27 +6,27 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::*;
 use crate::page::Next;
-use crate::query::At;
+use crate::query::PagePosition;
 use crate::{Filter, InvalidQuery, Key, Order, Query};
 
 fn query<G>(dialect: Dialect<G>, uri: &str) -> Query<G> {
     Query::new(dialect, uri.parse().unwrap()).unwrap()
 }
 
-fn request<G>(query: &Query<G>, at: &At) -> Request<Bytes> {
+fn request<G>(query: &Query<G>, at: &PagePosition) -> Request<Bytes> {
     query.terms.request(at, 50).unwrap()
 }
 
-fn rank(skip: u64) -> At {
-    At::Rank { skip, order: Order::Ascending, above: None }
+fn rank(skip: u64) -> PagePosition {
+    PagePosition::Rank { skip, order: Order::Ascending, above: None }
 }
 
-fn cursor(cursor: &str) -> At {
-    At::Cursor(Some(cursor.into()))
+fn cursor(cursor: &str) -> PagePosition {
+    PagePosition::Cursor(Some(cursor.into()))
 }
 
 /// Path and query, and the body.
-fn sent<G>(query: &Query<G>, at: &At) -> (String, String) {
+fn sent<G>(query: &Query<G>, at: &PagePosition) -> (String, String) {
     let request = request(query, at);
     let body = String::from_utf8(request.body().to_vec()).unwrap();
     (request.uri().path_and_query().unwrap().to_string(), body)
@@ -95,7 +95,11 @@ fn jumpcloud_v1() {
     };
     let texts = operators.map(|filter: Filter<_>| filter.expression.as_str().unwrap().to_owned());
     assert_eq!(texts, ["n:$ne:1", "n:$gt:1", "n:$gte:1", "n:$lt:1", "n:$lte:true"]);
-    let above = At::Rank { skip: 0, order: Order::Ascending, above: Some(Key::Text("5f".into())) };
+    let above = PagePosition::Rank {
+        skip: 0,
+        order: Order::Ascending,
+        above: Some(Key::Text("5f".into())),
+    };
     let expected = format!("{path}?filter=_id%3A%24gt%3A5f&limit=50&skip=0&sort=_id");
     assert_eq!(sent(&users().keyset().unwrap(), &above).0, expected);
 
@@ -208,7 +212,7 @@ fn jumpcloud_v2() {
 #[test]
 fn jumpcloud_v2_by_link() {
     let groups = query(JUMPCLOUD_V2_LINK, "https://console.jumpcloud.com/api/v2/systemgroups");
-    let first = sent(&groups, &At::Cursor(None)).0;
+    let first = sent(&groups, &PagePosition::Cursor(None)).0;
     assert_eq!(first, "/api/v2/systemgroups?limit=50&sort=_id");
     let next = "/api/v2/systemgroups?limit=50&skip=50";
     assert_eq!(sent(&groups, &cursor(next)).0, next, "a link is followed as it is");
@@ -259,7 +263,7 @@ fn directory_insights_goes_behind_the_last_event_within_a_closed_range() {
              \"sort\":\"ASC\",\"start_time\":\"2020-01-01T00:00:00.000Z\"}}"
         )
     };
-    assert_eq!(sent(&events, &At::Cursor(None)), (path.clone(), body("")));
+    assert_eq!(sent(&events, &PagePosition::Cursor(None)), (path.clone(), body("")));
     let after = "\"search_after\":[1576181718000,\"DZrPyW8B\"],";
     assert_eq!(sent(&events, &cursor("[1576181718000,\"DZrPyW8B\"]")), (path, body(after)));
 
@@ -303,7 +307,7 @@ fn ixon() {
     let expected = "/api/agents?filters=in%28name%2C%22x%22%2C%22a%20%5C%22b%5C%22%22%29\
                     &filters=isnotnull%28name%29&page-size=50&page-after=a%2B%2F%3D";
     assert_eq!(sent(&filtered, &cursor("a+/=")).0, expected);
-    let request = request(&filtered, &At::Cursor(None));
+    let request = request(&filtered, &PagePosition::Cursor(None));
     assert_eq!(request.headers()["api-version"], "2");
     assert_eq!(request.headers()["api-company"], "1111-2222-3333-4444-5555");
     let texts = [
@@ -369,7 +373,7 @@ fn operations1_counts_pages() {
         .updated_since("2026-01-01T00:00:00Z")
         .states(["open", "done"])
         .archived(false);
-    let descending = At::Rank { skip: 150, order: Order::Descending, above: None };
+    let descending = PagePosition::Rank { skip: 150, order: Order::Descending, above: None };
     let expected = "/tenants/demo/orders?updatedAtMin=2026-01-01T00%3A00%3A00Z\
                     &states%5B%5D=open&states%5B%5D=done&archived=false\
                     &pageIndex=3&pageSize=50&orderBy=id&direction=DESC";
@@ -389,7 +393,7 @@ fn operations1_counts_pages() {
 #[test]
 fn page_tokens_end_with_an_empty_one_or_none() {
     let users = query(PAGE_TOKEN, "https://api.example.com/v1/users");
-    assert_eq!(sent(&users, &At::Cursor(None)).0, "/v1/users?pageSize=50");
+    assert_eq!(sent(&users, &PagePosition::Cursor(None)).0, "/v1/users?pageSize=50");
     assert_eq!(sent(&users, &cursor("a=")).0, "/v1/users?pageSize=50&pageToken=a%3D");
     for (body, expected) in [
         (
@@ -413,7 +417,10 @@ fn page_tokens_end_with_an_empty_one_or_none() {
 #[test]
 fn link_pages_end_where_no_next_one_is_named() {
     let issues = query(LINK, "https://api.example.com/repos/o/r/issues?state=all");
-    assert_eq!(sent(&issues, &At::Cursor(None)).0, "/repos/o/r/issues?state=all&per_page=50");
+    assert_eq!(
+        sent(&issues, &PagePosition::Cursor(None)).0,
+        "/repos/o/r/issues?state=all&per_page=50"
+    );
     let headers =
         [("link", "<https://api.example.com/x?page=2>; rel=\"next\", </x>; rel=\"last\"")];
     let page = read(LINK, &headers, r#"[{"id":1},{"n":2}]"#);

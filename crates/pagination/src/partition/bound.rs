@@ -10,8 +10,8 @@ use core::task::Poll;
 use retry_policy::safety::Shrinkable;
 
 use super::{CannotSplit, Range};
-use crate::query::At;
-use crate::scan::Ask;
+use crate::query::PagePosition;
+use crate::scan::PageRequest;
 use crate::{Error, Fetch, Key, Keyed, Order, Query};
 
 /// How often the rows about a bound are read again because they have changed meanwhile. Our choice.
@@ -176,8 +176,8 @@ async fn keys<F: Fetch>(
         .await
         .map_err(|source| CannotSplit::Fetch(Error::Fetch { source, attempts: None }))?;
     let mark = Shrinkable::new().at_its_smallest();
-    let at = At::Rank { skip: 0, order, above: above.cloned() };
-    let ask = Ask { id: 0, at, rows: 2, mark };
+    let at = PagePosition::Rank { skip: 0, order, above: above.cloned() };
+    let ask = PageRequest { id: 0, at, rows: 2, mark };
     // The bounds are those of an ascending query, whatever order the rows come in.
     let mut ascending = query.clone();
     ascending.terms.order = Order::Ascending;

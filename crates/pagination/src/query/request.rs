@@ -16,7 +16,7 @@ use crate::{Key, Order};
 
 /// Where a page begins, by itself.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) enum At {
+pub(crate) enum PagePosition {
     /// Behind a cursor, or at the beginning.
     Cursor(Option<std::sync::Arc<str>>),
     /// At a rank in this order, among the rows above a key if there is one. Of an API that counts pages the
@@ -25,7 +25,7 @@ pub(crate) enum At {
 }
 
 /// A cursor may be an address with a secret.
-impl fmt::Debug for At {
+impl fmt::Debug for PagePosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cursor(None) => f.write_str("the beginning"),
@@ -42,7 +42,7 @@ impl Terms {
     /// The request for a page.
     pub(crate) fn request<B: From<Bytes>>(
         &self,
-        at: &At,
+        at: &PagePosition,
         rows: u32,
     ) -> Result<Request<B>, InvalidQuery> {
         let mut call = Call {
@@ -64,15 +64,15 @@ impl Terms {
         }
         let sort;
         match at {
-            At::Cursor(Some(link)) if self.spec.method == Method::Link => {
+            PagePosition::Cursor(Some(link)) if self.spec.method == Method::Link => {
                 return self.finish(link, None);
             }
-            At::Cursor(cursor) => {
+            PagePosition::Cursor(cursor) => {
                 call.place = Place::Cursor(cursor.as_deref());
                 sort = self.sort_text(self.order);
                 call.sort = &sort;
             }
-            At::Rank { skip, order, above } => {
+            PagePosition::Rank { skip, order, above } => {
                 call.place = match self.spec.method {
                     Method::PageIndex { first } => {
                         Place::Page { index: first + skip / u64::from(rows.max(1)) }

@@ -9,7 +9,7 @@ fn query<G>(dialect: Dialect<G>, uri: &str) -> Query<G> {
     Query::new(dialect, uri.parse().unwrap()).unwrap()
 }
 
-fn target<G>(query: &Query<G>, at: &At) -> String {
+fn target<G>(query: &Query<G>, at: &PagePosition) -> String {
     query.terms.request::<Bytes>(at, 50).unwrap().uri().to_string()
 }
 
@@ -17,7 +17,7 @@ fn target<G>(query: &Query<G>, at: &At) -> String {
 fn an_offset_request_is_sorted_and_its_filters_are_encoded() {
     let users = query(JUMPCLOUD_V1, "http://h/api/systemusers?fields=username")
         .filter(JUMPCLOUD_V1.field("username").eq("ann & bob"));
-    let place = |order| At::Rank { skip: 99, order, above: None };
+    let place = |order| PagePosition::Rank { skip: 99, order, above: None };
     assert_eq!(
         target(&users, &place(Order::Ascending)),
         "http://h/api/systemusers?fields=username&filter=username%3A%24eq%3Aann%20%26%20bob\
@@ -29,14 +29,15 @@ fn an_offset_request_is_sorted_and_its_filters_are_encoded() {
 #[test]
 fn a_cursor_request_carries_its_cursor_encoded() {
     let agents = query(IXON, "http://h/api/agents");
-    assert_eq!(target(&agents, &At::Cursor(None)), "http://h/api/agents?page-size=50");
+    assert_eq!(target(&agents, &PagePosition::Cursor(None)), "http://h/api/agents?page-size=50");
     assert_eq!(
-        target(&agents, &At::Cursor(Some("a+/=".into()))),
+        target(&agents, &PagePosition::Cursor(Some("a+/=".into()))),
         "http://h/api/agents?page-size=50&page-after=a%2B%2F%3D"
     );
-    let request = agents.terms.request::<Bytes>(&At::Cursor(None), 1).unwrap();
+    let request = agents.terms.request::<Bytes>(&PagePosition::Cursor(None), 1).unwrap();
     assert_eq!(request.headers()["api-version"], "2");
-    let error = agents.terms.request::<Bytes>(&At::Cursor(Some("x".repeat(70_000).into())), 1);
+    let error =
+        agents.terms.request::<Bytes>(&PagePosition::Cursor(Some("x".repeat(70_000).into())), 1);
     assert!(matches!(error, Err(InvalidQuery::TooLong { bytes: 70_000.. })));
 }
 

@@ -21,11 +21,11 @@ use retry_policy::safety::Shrinkable;
 use super::index::page_over;
 use super::size::PageSize;
 use super::window::{Ahead, Barren, Fence, Nothing, Role, Window, out_of_order};
-use super::{Ask, Origin, State, WalkStep, keyless, rows_for};
+use super::{Origin, PageRequest, State, WalkStep, keyless, rows_for};
 use crate::checkpoint::Resume;
 use crate::dialect::Method;
 use crate::page::Page;
-use crate::query::{At, Range, Terms};
+use crate::query::{PagePosition, Range, Terms};
 use crate::report::{Doubt, Inconsistency, Outcome, Report};
 use crate::{Key, KeyRef, Keyed, Order};
 use keyset::Begins;
@@ -182,11 +182,11 @@ impl<R: Keyed> Anchored<R> {
                 }
                 _ => {}
             }
-            return self.ask(report).map_or(WalkStep::Wait, WalkStep::Ask);
+            return self.ask(report).map_or(WalkStep::Wait, WalkStep::Fetch);
         }
     }
 
-    pub(super) fn ask(&mut self, report: &Report) -> Option<Ask> {
+    pub(super) fn ask(&mut self, report: &Report) -> Option<PageRequest> {
         if self.end.is_some() {
             return None;
         }

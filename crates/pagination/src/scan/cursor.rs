@@ -8,11 +8,11 @@ use super::circle::{Circle, Marks, Recent};
 use super::single::Single;
 use super::size::PageSize;
 use super::window::Ahead;
-use super::{Ask, Origin, State, WalkStep, rows_for};
+use super::{Origin, PageRequest, State, WalkStep, rows_for};
 use crate::checkpoint::Resume;
 use crate::dialect::Method;
 use crate::page::{Next, Page};
-use crate::query::{At, Terms};
+use crate::query::{PagePosition, Terms};
 use crate::report::{Doubt, Inconsistency, Outcome, Report};
 use crate::{Key, KeyRef, Keyed, link};
 
@@ -145,15 +145,15 @@ impl<R: Keyed> Cursored<R> {
             if let Some(end) = &self.end {
                 return WalkStep::Done(end.clone());
             }
-            return self.next_ask().map_or(WalkStep::Wait, WalkStep::Ask);
+            return self.next_ask().map_or(WalkStep::Wait, WalkStep::Fetch);
         }
     }
 
-    pub(super) fn ask(&mut self, _: &Report) -> Option<Ask> {
+    pub(super) fn ask(&mut self, _: &Report) -> Option<PageRequest> {
         if self.ahead.now() == 0 { None } else { self.next_ask() }
     }
 
-    fn next_ask(&mut self) -> Option<Ask> {
+    fn next_ask(&mut self) -> Option<PageRequest> {
         if self.end.is_some() || !self.single.is_free() {
             return None;
         }
@@ -166,7 +166,7 @@ impl<R: Keyed> Cursored<R> {
             Some(_) if self.origin.is_some() => carried.at_its_smallest(),
             _ => self.size.mark(rows, carried),
         };
-        Some(Ask { id, at: At::Cursor(self.cursor.clone()), rows, mark })
+        Some(PageRequest { id, at: PagePosition::Cursor(self.cursor.clone()), rows, mark })
     }
 
     fn accept(&mut self, report: &mut Report) -> Option<WalkStep<R>> {

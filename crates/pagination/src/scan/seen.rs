@@ -10,11 +10,11 @@ use super::circle::{Circle, Marks, Recent};
 use super::single::Single;
 use super::size::PageSize;
 use super::window::Ahead;
-use super::{Ask, Origin, State, WalkStep, keyless, rows_for};
+use super::{Origin, PageRequest, State, WalkStep, keyless, rows_for};
 use crate::checkpoint::Resume;
 use crate::dialect::Method;
 use crate::page::Page;
-use crate::query::{At, Terms};
+use crate::query::{PagePosition, Terms};
 use crate::report::{Doubt, Inconsistency, Outcome, Report};
 use crate::{Key, KeyRef, Keyed, Order};
 
@@ -186,17 +186,17 @@ impl<R: Keyed> Seen<R> {
             if let Some(end) = &self.end {
                 return WalkStep::Done(end.clone());
             }
-            return self.next_ask().map_or(WalkStep::Wait, WalkStep::Ask);
+            return self.next_ask().map_or(WalkStep::Wait, WalkStep::Fetch);
         }
     }
 
     /// Nothing is asked for ahead: where the next page begins is known only when this one was looked at.
     #[allow(clippy::unused_self, reason = "every walk answers it")]
-    pub(super) const fn ask(&mut self, _: &Report) -> Option<Ask> {
+    pub(super) const fn ask(&mut self, _: &Report) -> Option<PageRequest> {
         None
     }
 
-    fn next_ask(&mut self) -> Option<Ask> {
+    fn next_ask(&mut self) -> Option<PageRequest> {
         if self.end.is_some() || !self.single.is_free() {
             return None;
         }
@@ -207,7 +207,7 @@ impl<R: Keyed> Seen<R> {
             if wants_fence { (0, self.order.reversed()) } else { (self.skip, self.order) };
         let id = self.single.ask(rows, wants_fence, carried);
         let mark = self.size.mark(rows, carried);
-        Some(Ask { id, at: At::Rank { skip, order, above: None }, rows, mark })
+        Some(PageRequest { id, at: PagePosition::Rank { skip, order, above: None }, rows, mark })
     }
 
     /// The fence is read when there are rows, and again when it was not met.

@@ -227,13 +227,13 @@ fn pages_that_are_too_heavy_shrink_and_lose_nothing() {
         let mut delivered = Vec::new();
         loop {
             match scan.step() {
-                Step::Ask(ask) => flights.push_back(ask),
+                Step::Fetch(ask) => flights.push_back(ask),
                 Step::Rows(rows) => {
                     delivered.extend(numbers(&rows));
                     model.write(Write::Delete { rank: delivered.len() / 2, burst: 1 });
                 }
                 Step::Wait => {
-                    let ask: Ask = flights.pop_front().unwrap();
+                    let ask: PageRequest = flights.pop_front().unwrap();
                     if ask.rows > heavier_than {
                         assert!(scan.too_heavy(ask.id(), None), "{ask:?}");
                     } else {

@@ -1,6 +1,6 @@
 //! The fence: the greatest key in the order of the scan, read in the reverse order.
 
-use super::{Anchored, Ask, At, Inconsistency, Nothing, Report, State};
+use super::{Anchored, Inconsistency, Nothing, PagePosition, PageRequest, Report, State};
 use crate::page::Page;
 use crate::{Key, KeyRef, Keyed};
 use std::sync::Arc;
@@ -14,13 +14,13 @@ impl<R: Keyed> Anchored<R> {
         self.fence.key = Some(Arc::new(key));
     }
 
-    pub(super) fn ask_fence(&mut self) -> Ask {
+    pub(super) fn ask_fence(&mut self) -> PageRequest {
         self.next_id += 1;
         let id = self.next_id;
         (self.fence.id, self.fence.state) = (id, Some(State::InFlight));
-        let at = At::Rank { skip: 0, order: self.order.reversed(), above: None };
+        let at = PagePosition::Rank { skip: 0, order: self.order.reversed(), above: None };
         let (rows, carried) = (self.fence.rows, self.fence.carried);
-        Ask { id, at, rows, mark: self.size.mark(rows, carried) }
+        PageRequest { id, at, rows, mark: self.size.mark(rows, carried) }
     }
 
     pub(super) fn fence_arrived(&mut self, page: &Page<R>, report: &mut Report) {

@@ -3,7 +3,7 @@
 //! The probe asks for the rows behind the first row of a page and requires the second. A filter that is
 //! ignored shows the first again; a text that is not cast to the type of the key shows nothing at all.
 
-use super::{Anchored, Ask, At, State, Window};
+use super::{Anchored, PagePosition, PageRequest, State, Window};
 use crate::query::Terms;
 use crate::{Key, KeyRef, Keyed, Order};
 use retry_policy::safety::Shrinkable;
@@ -100,16 +100,16 @@ impl<R: Keyed> Begins<R> {
 
 impl<R: Keyed> Anchored<R> {
     /// The request for the rows behind the probe's key, if it is wanted.
-    pub(super) fn ask_probe(&mut self) -> Option<Ask> {
+    pub(super) fn ask_probe(&mut self) -> Option<PageRequest> {
         let Begins::Probing { id, above, state, .. } = &mut self.begins else { return None };
         if !matches!(state, State::Wanted) {
             return None;
         }
         self.next_id += 1;
         (*id, *state) = (self.next_id, State::InFlight);
-        let at = At::Rank { skip: 0, order: self.order, above: Some(above.clone()) };
+        let at = PagePosition::Rank { skip: 0, order: self.order, above: Some(above.clone()) };
         let mark = Shrinkable::new().at_its_smallest();
-        Some(Ask { id: self.next_id, at, rows: 2, mark })
+        Some(PageRequest { id: self.next_id, at, rows: 2, mark })
     }
 
     /// Lets a window begin behind the last key, where that is how pages begin.

@@ -1,6 +1,6 @@
 //! Which pages are asked for, and where they begin.
 
-use super::{Anchored, Ask, At, State, Window, page_over, rows_for};
+use super::{Anchored, PagePosition, PageRequest, State, Window, page_over, rows_for};
 use crate::Keyed;
 use crate::report::Report;
 
@@ -61,7 +61,7 @@ impl<R: Keyed> Anchored<R> {
     }
 
     /// The next page that is wanted, the fence first.
-    pub(super) fn next_ask(&mut self) -> Option<Ask> {
+    pub(super) fn next_ask(&mut self) -> Option<PageRequest> {
         let in_flight = |state: &State<R>| matches!(state, State::InFlight);
         let flights = self.windows.iter().filter(|window| in_flight(&window.state)).count()
             + usize::from(self.fence.state.as_ref().is_some_and(in_flight));
@@ -90,8 +90,8 @@ impl<R: Keyed> Anchored<R> {
             window.rows = rows_for(self.size.current(), self.left, besides).max(least);
         }
         (window.id, window.state) = (id, State::InFlight);
-        let at = At::Rank { skip: window.rank, order, above: window.above.clone() };
+        let at = PagePosition::Rank { skip: window.rank, order, above: window.above.clone() };
         let mark = self.size.mark(window.rows, window.carried);
-        Some(Ask { id, at, rows: window.rows, mark })
+        Some(PageRequest { id, at, rows: window.rows, mark })
     }
 }

@@ -9,7 +9,7 @@ fn limited(query: Query, rows: i128) -> (Vec<u32>, Vec<i128>, Outcome) {
     let mut scan = Scan::new(query);
     loop {
         match scan.step() {
-            Step::Ask(ask) => {
+            Step::Fetch(ask) => {
                 asked.push(ask.rows);
                 scan.answer(ask.id(), model.page(&ask.at, ask.rows as usize));
             }
@@ -89,7 +89,7 @@ fn a_bad_row_is_delivered_once_and_makes_the_scan_best_effort() {
         let (mut keyed, mut keyless) = (0, 0);
         loop {
             match scan.step() {
-                Step::Ask(ask) => {
+                Step::Fetch(ask) => {
                     let mut all: Vec<Row> = (0..12)
                         .map(|at| match at {
                             at if at == bad => Row::with_key("{}", Key::Number(i128::MAX)),
@@ -134,10 +134,10 @@ fn a_ceiling_that_cannot_be_met_and_pages_that_stay_too_heavy_are_failures_not_l
             loop {
                 match scan.step() {
                     // The first page comes, so that a counted one must overlap.
-                    Step::Ask(ask) if ask.id() == 1 => {
+                    Step::Fetch(ask) if ask.id() == 1 => {
                         scan.answer(1, model.page(&ask.at, ask.rows as usize));
                     }
-                    Step::Ask(ask) => {
+                    Step::Fetch(ask) => {
                         asked += 1;
                         assert!(asked < 40, "asked for again and again");
                         if !refuse(&mut scan, ask.id()) {
@@ -160,7 +160,7 @@ fn cancelling_ends_with_a_place_to_go_on() {
     let mut delivered = Vec::new();
     while delivered.is_empty() {
         match scan.step() {
-            Step::Ask(ask) => scan.answer(ask.id(), model.page(&ask.at, ask.rows as usize)),
+            Step::Fetch(ask) => scan.answer(ask.id(), model.page(&ask.at, ask.rows as usize)),
             Step::Rows(rows) => delivered.extend(numbers(&rows)),
             other => panic!("{other:?}"),
         }

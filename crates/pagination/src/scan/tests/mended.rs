@@ -7,11 +7,15 @@ use crate::filter::Comparison;
 use crate::page::Next;
 
 /// Walks with these answers, at most so many requests; the rows and how it ended.
-fn walk(mut scan: Scan, answer: impl Fn(&Ask, usize) -> Page, most: usize) -> (usize, Scan) {
+fn walk(
+    mut scan: Scan,
+    answer: impl Fn(&PageRequest, usize) -> Page,
+    most: usize,
+) -> (usize, Scan) {
     let (mut rows, mut requests) = (0, 0);
     loop {
         match scan.step() {
-            Step::Ask(ask) => {
+            Step::Fetch(ask) => {
                 assert!(requests < most, "{}", scan.report());
                 let page = answer(&ask, requests);
                 requests += 1;
@@ -39,7 +43,7 @@ fn members() -> Query {
 
 #[test]
 fn a_huge_total_does_not_keep_a_scan_alive_that_shows_nothing() {
-    let nothing = |_: &Ask, _| Page::of(Vec::new()).with_total(u64::MAX);
+    let nothing = |_: &PageRequest, _| Page::of(Vec::new()).with_total(u64::MAX);
     let (_, scan) = walk(Scan::new(members()), nothing, 500);
     assert!(matches!(scan.report().outcome(), Some(Outcome::Inconsistent { .. })));
     for total in [1_000_000, u64::MAX] {
@@ -72,8 +76,8 @@ fn a_total_at_the_end_of_its_range_is_no_overflow() {
                 let model = Model::new(12);
                 let total = if request > 1 { u64::MAX } else { 12 };
                 let at = match ask.rank().unwrap() {
-                    (_, order) if request > 1 => At::Rank { skip: 0, order, above: None },
-                    (skip, order) => At::Rank { skip, order, above: None },
+                    (_, order) if request > 1 => PagePosition::Rank { skip: 0, order, above: None },
+                    (skip, order) => PagePosition::Rank { skip, order, above: None },
                 };
                 model.page(&at, ask.rows() as usize).with_total(total)
             },
@@ -101,7 +105,7 @@ fn an_empty_answer_with_total_zero_does_not_make_a_list_whole() {
 
 #[test]
 fn what_a_scan_doubted_it_doubts_after_a_kill() {
-    let bad = |ask: &Ask, _| {
+    let bad = |ask: &PageRequest, _| {
         let mut rows: Vec<Row> =
             (0..6).map(|at| if at == 3 { row(i128::MAX) } else { row(at) }).collect();
         let (skip, order) = ask.rank().unwrap();
@@ -118,11 +122,11 @@ fn what_a_scan_doubted_it_doubts_after_a_kill() {
     assert_eq!((rows, outcome(&scan).as_str()), (0, "best effort: 1 rows have no usable key"));
 
     let linked = || Query::new(JUMPCLOUD_V2_LINK, "http://h/".parse().unwrap()).unwrap();
-    let answer = |_: &Ask, _| Page::of((0..10).map(row).collect()).with_total(13);
+    let answer = |_: &PageRequest, _| Page::of((0..10).map(row).collect()).with_total(13);
     let mut first: Scan = Scan::new(linked());
     let here = loop {
         match first.step() {
-            Step::Ask(ask) => first.answer(ask.id(), answer(&ask, 0)),
+            Step::Fetch(ask) => first.answer(ask.id(), answer(&ask, 0)),
             Step::Rows(rows) => break rows.checkpoint_after(3),
             other => panic!("{other:?}"),
         }
@@ -141,7 +145,7 @@ fn links_with_page_numbers_are_best_effort_and_others_are_taken_at_their_word() 
         ("/list?after=xyz", "complete"),
     ] {
         let query = Query::new(LINK, "http://h/list".parse().unwrap()).unwrap();
-        let answer = |ask: &Ask, _| match ask.cursor() {
+        let answer = |ask: &PageRequest, _| match ask.cursor() {
             None => Page::of(vec![row(1)]).with_next(Next::Cursor(link.into())),
             Some(_) => Page::of(vec![row(2)]).with_next(Next::End),
         };
@@ -151,7 +155,7 @@ fn links_with_page_numbers_are_best_effort_and_others_are_taken_at_their_word() 
         let mut first: Scan = Scan::new(query.clone());
         let here = loop {
             match first.step() {
-                Step::Ask(ask) => first.answer(ask.id(), answer(&ask, 0)),
+                Step::Fetch(ask) => first.answer(ask.id(), answer(&ask, 0)),
                 Step::Rows(rows) => break rows.checkpoint(),
                 other => panic!("{other:?}"),
             }
@@ -188,7 +192,7 @@ fn an_api_that_gives_one_row_and_ignores_the_direction_is_never_complete() {
         Scan::new(offset(10, 0)),
         |ask, _| {
             let (skip, _) = ask.rank().unwrap();
-            model.page(&At::Rank { skip, order: Order::Ascending, above: None }, 1)
+            model.page(&PagePosition::Rank { skip, order: Order::Ascending, above: None }, 1)
         },
         3_000,
     );
@@ -211,7 +215,7 @@ fn rows_that_nothing_tells_from_others_are_all_delivered() {
     let mut sum = 0;
     loop {
         match scan.step() {
-            Step::Ask(ask) => {
+            Step::Fetch(ask) => {
                 let at: u64 = ask.cursor().map_or(0, |cursor| cursor.parse().unwrap());
                 let next =
                     if at < 8 { Next::Cursor((at + 2).to_string().into()) } else { Next::End };
@@ -236,10 +240,10 @@ fn nothing_that_is_printed_holds_a_cursor() {
     let said = format!("{:?} {} {:?}", scan.report(), scan.report(), scan.checkpoint());
     assert!(said.contains("a page repeats") || said.contains("a cursor repeats"), "{said}");
     let mut next: Scan = Scan::new(Query::new(LINK, "http://h/list".parse().unwrap()).unwrap());
-    let Step::Ask(ask) = next.step() else { panic!("a page is asked for") };
+    let Step::Fetch(ask) = next.step() else { panic!("a page is asked for") };
     next.answer(ask.id(), Page::of(vec![row(1)]).with_next(Next::Cursor("/l?key=s3cret".into())));
     assert!(matches!(next.step(), Step::Rows(_)));
-    let Step::Ask(ask) = next.step() else { panic!("the next page is asked for") };
+    let Step::Fetch(ask) = next.step() else { panic!("the next page is asked for") };
     let said = format!("{said} {ask:?} {:?}", next.checkpoint());
     assert!(!said.contains("s3cret"), "{said}");
     // The walk itself must remember it.
@@ -259,7 +263,7 @@ fn another_sort_whose_direction_is_ignored_or_whose_total_is_the_pages_own_is_ne
         Scan::new(by_created(3)),
         |ask, _| {
             let (skip, _) = ask.rank().unwrap();
-            let at = At::Rank { skip, order: Order::Ascending, above: None };
+            let at = PagePosition::Rank { skip, order: Order::Ascending, above: None };
             model.page(&at, ask.rows() as usize)
         },
         50,
@@ -281,7 +285,7 @@ fn another_sort_that_shows_one_row_first_or_nulls_only_is_not_complete() {
         Scan::new(by_created(3)),
         |ask, request| {
             let (skip, _) = ask.rank().unwrap();
-            let at = At::Rank { skip, order: Order::Ascending, above: None };
+            let at = PagePosition::Rank { skip, order: Order::Ascending, above: None };
             model.page(&at, if request == 0 { 1 } else { ask.rows() as usize })
         },
         50,
@@ -297,7 +301,7 @@ fn another_sort_that_shows_one_row_first_or_nulls_only_is_not_complete() {
         500,
     );
     assert_ne!(scan.report().outcome(), Some(&Outcome::Complete));
-    let nothing = |_: &Ask, _| Page::of(Vec::new()).with_total(0);
+    let nothing = |_: &PageRequest, _| Page::of(Vec::new()).with_total(0);
     let (rows, scan) = walk(Scan::new(by_created(3)), nothing, 9);
     assert_eq!((rows, outcome(&scan).as_str()), (0, "complete"));
 }
@@ -353,7 +357,7 @@ fn one_row_among_nulls_is_not_believed_to_be_the_last_before_the_total_is_read()
         |ask, _| match ask.rank().unwrap().1 {
             Order::Ascending => model.page(&ask.at, ask.rows() as usize),
             Order::Descending => {
-                let at = At::Rank { skip: 0, order: Order::Ascending, above: None };
+                let at = PagePosition::Rank { skip: 0, order: Order::Ascending, above: None };
                 let mut page = model.page(&at, 1);
                 page.null_rows = 3;
                 page
@@ -414,7 +418,7 @@ fn a_counted_api_that_gives_fewer_rows_than_asked_for_is_read_at_its_own_size() 
             // It counts its pages by no more than 20 rows.
             let size = u64::from(ask.rows()).min(20);
             let skip = skip / u64::from(ask.rows()) * size;
-            let at = At::Rank { skip, order, above: None };
+            let at = PagePosition::Rank { skip, order, above: None };
             model.page(&at, usize::try_from(size).unwrap())
         },
         100,

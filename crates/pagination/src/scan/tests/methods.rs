@@ -61,7 +61,7 @@ fn a_keyset_scan_asks_no_page_twice_and_needs_one_probe() {
         let model = Model::new(35);
         loop {
             match scan.step() {
-                Step::Ask(ask) => {
+                Step::Fetch(ask) => {
                     scan.answer(ask.id(), model.page(&ask.at, ask.rows as usize));
                     asked.push(ask);
                 }
@@ -72,7 +72,8 @@ fn a_keyset_scan_asks_no_page_twice_and_needs_one_probe() {
         let is_probed = way != "keyset, declared";
         // The first page, the fence, and three more pages behind a key.
         assert_eq!(asked.len(), 5 + usize::from(is_probed), "{way}");
-        let by_key = asked.iter().filter(|ask| matches!(ask.at, At::Rank { above: Some(_), .. }));
+        let by_key =
+            asked.iter().filter(|ask| matches!(ask.at, PagePosition::Rank { above: Some(_), .. }));
         assert_eq!(by_key.count(), 3 + usize::from(is_probed), "{way}");
     }
 }
@@ -265,10 +266,10 @@ fn every_request_of_every_way_killed_once_loses_nothing() {
             let (mut delivered, mut requests, mut failed) = (Vec::new(), 0, 0);
             loop {
                 match scan.step() {
-                    Step::Ask(ask) => flights.push_back(ask),
+                    Step::Fetch(ask) => flights.push_back(ask),
                     Step::Rows(rows) => delivered.extend(numbers(&rows)),
                     Step::Wait => {
-                        let ask: Ask = flights.pop_front().unwrap();
+                        let ask: PageRequest = flights.pop_front().unwrap();
                         if requests == fails {
                             scan.failed(ask.id());
                         } else {
@@ -332,7 +333,7 @@ fn without_a_reverse_order_the_end_is_proved_by_a_total_or_only_probed() {
     let mut delivered = Vec::new();
     loop {
         match scan.step() {
-            Step::Ask(ask) => {
+            Step::Fetch(ask) => {
                 let page = model.page(&ask.at, ask.rows as usize).with_total(None);
                 scan.answer(ask.id(), page);
             }

@@ -5,12 +5,15 @@ use crate::page::Next;
 use crate::{Doubt, Inconsistency};
 
 /// Answers by a function of the place and the limit instead of a model.
-fn scan_of(query: Query, answer: impl Fn(&At, usize, usize) -> Page) -> (Vec<i128>, Report) {
+fn scan_of(
+    query: Query,
+    answer: impl Fn(&PagePosition, usize, usize) -> Page,
+) -> (Vec<i128>, Report) {
     let mut scan = Scan::new(query);
     let mut delivered = Vec::new();
     for request in 0..20_000 {
         match scan.step() {
-            Step::Ask(ask) => scan.answer(ask.id(), answer(&ask.at, ask.rows as usize, request)),
+            Step::Fetch(ask) => scan.answer(ask.id(), answer(&ask.at, ask.rows as usize, request)),
             Step::Rows(rows) => delivered.extend(numbers(&rows)),
             Step::Done => return (delivered, scan.report().clone()),
             other => panic!("{other:?}"),
@@ -29,11 +32,11 @@ fn inconsistency(report: &Report) -> &Inconsistency {
 #[test]
 fn an_api_that_ignores_offset_sort_or_direction_is_inconsistent() {
     let model = Model::new(300);
-    let first_page = |_: &At, limit, _| {
-        model.page(&At::Rank { skip: 0, order: Order::Ascending, above: None }, limit)
+    let first_page = |_: &PagePosition, limit, _| {
+        model.page(&PagePosition::Rank { skip: 0, order: Order::Ascending, above: None }, limit)
     };
     let (delivered, report) = scan_of(offset(100, 0), |place, limit, request| match place {
-        At::Rank { order: Order::Descending, .. } => model.page(place, limit),
+        PagePosition::Rank { order: Order::Descending, .. } => model.page(place, limit),
         _ => first_page(place, limit, request),
     });
     assert_eq!(delivered.len(), 100);
@@ -56,9 +59,10 @@ fn pages_that_go_round_in_a_circle_of_any_length_end_the_scan() {
     for circle in [2, 3, 7, 40] {
         let model = Model::new(10_000);
         let (delivered, report) = scan_of(offset(100, 0), |place, limit, _| match place {
-            At::Rank { skip, order: Order::Ascending, .. } => {
+            PagePosition::Rank { skip, order: Order::Ascending, .. } => {
                 let skip = skip % (99 * circle);
-                model.page(&At::Rank { skip, order: Order::Ascending, above: None }, limit)
+                model
+                    .page(&PagePosition::Rank { skip, order: Order::Ascending, above: None }, limit)
             }
             _ => model.page(place, limit),
         });
@@ -91,7 +95,7 @@ fn a_cursor_or_a_page_that_repeats_is_inconsistent_and_delivered_once() {
     // The position is ignored, but every cursor is a fresh one.
     let model = Model::new(100);
     let (delivered, report) = scan_of(cursored(10), |_, limit, request| {
-        let page = model.page(&At::Cursor(None), limit);
+        let page = model.page(&PagePosition::Cursor(None), limit);
         Page { next: Next::Cursor(format!("fresh {request}").into()), ..page }
     });
     assert_eq!(delivered.len(), 10);
@@ -144,7 +148,7 @@ fn empty_and_short_pages_never_end_a_scan() {
     // The reverse order never shows a row.
     let model = Model::new(500);
     let (delivered, report) = scan_of(offset(100, 0), |place, limit, _| match place {
-        At::Rank { order: Order::Descending, .. } => empty.clone(),
+        PagePosition::Rank { order: Order::Descending, .. } => empty.clone(),
         _ => model.page(place, limit),
     });
     assert_eq!(wrong(&model, &delivered), (0, 0), "all that could be had was delivered");
@@ -176,7 +180,7 @@ fn empty_and_short_pages_never_end_a_scan() {
     let (delivered, _) = scan_of(cursored(10), |place, limit, request| {
         let page = model.page(place, limit);
         match (request % 3, place) {
-            (1, At::Cursor(cursor)) => Page {
+            (1, PagePosition::Cursor(cursor)) => Page {
                 next: Next::Cursor(format!("{:>40}", cursor.as_deref().unwrap_or("0")).into()),
                 ..Page::default()
             },

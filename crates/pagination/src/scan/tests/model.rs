@@ -93,9 +93,9 @@ impl Model {
         }
     }
 
-    pub(super) fn page(&self, place: &At, limit: usize) -> Page {
+    pub(super) fn page(&self, place: &PagePosition, limit: usize) -> Page {
         let (keys, next): (Vec<i128>, _) = match place {
-            At::Rank { skip, order, above } => {
+            PagePosition::Rank { skip, order, above } => {
                 let skip = usize::try_from(*skip).unwrap();
                 let above = above.as_ref().map(|above| match above {
                     Key::Number(above) => *above,
@@ -121,7 +121,7 @@ impl Model {
                 let page = rows.into_iter().skip(skip).take(limit);
                 (page.filter(|row| !self.hidden.contains(row)).collect(), Next::Unsaid)
             }
-            At::Cursor(cursor) => {
+            PagePosition::Cursor(cursor) => {
                 let after =
                     cursor.as_ref().map_or(i128::MIN, |cursor| cursor.trim().parse().unwrap());
                 let rows = self.rows.iter().filter(|row| **row > after).copied();
@@ -163,12 +163,12 @@ pub(super) fn scan(
     newest_first: bool,
 ) -> Run {
     let mut scan = Scan::new(query);
-    let mut flights: Vec<Ask> = Vec::new();
+    let mut flights: Vec<PageRequest> = Vec::new();
     let mut delivered = Vec::new();
     let mut requests = 0;
     loop {
         match scan.step() {
-            Step::Ask(ask) => flights.push(ask),
+            Step::Fetch(ask) => flights.push(ask),
             Step::Rows(rows) => delivered.extend(numbers(&rows)),
             Step::Wait => {
                 let at = if newest_first { flights.len() - 1 } else { 0 };
@@ -197,7 +197,7 @@ pub(super) fn take(scan: &mut Scan, model: &Model, most: usize) -> (Vec<i128>, C
     let mut delivered = Vec::new();
     loop {
         match scan.step() {
-            Step::Ask(ask) => scan.answer(ask.id(), model.page(&ask.at, ask.rows as usize)),
+            Step::Fetch(ask) => scan.answer(ask.id(), model.page(&ask.at, ask.rows as usize)),
             Step::Rows(rows) => {
                 let count = rows.rows().len().min(most - delivered.len());
                 delivered.extend(&numbers(&rows)[..count]);
@@ -215,7 +215,7 @@ pub(super) fn finish(scan: &mut Scan, model: &Model) -> Vec<i128> {
     let mut delivered = Vec::new();
     loop {
         match scan.step() {
-            Step::Ask(ask) => scan.answer(ask.id(), model.page(&ask.at, ask.rows as usize)),
+            Step::Fetch(ask) => scan.answer(ask.id(), model.page(&ask.at, ask.rows as usize)),
             Step::Rows(rows) => delivered.extend(numbers(&rows)),
             Step::Done => return delivered,
             other => panic!("{other:?}"),

@@ -109,12 +109,12 @@ fn an_unsorted_list_of_counted_pages_is_walked_page_by_page_at_any_size() {
         let (mut requests, mut delivered) = (0, Vec::new());
         loop {
             match scan.step() {
-                Step::Ask(ask) => {
+                Step::Fetch(ask) => {
                     let (skip, _) = ask.rank().unwrap();
                     let rows = u64::from(ask.rows);
                     // What such an API answers: the page with this number.
                     let skip = skip / rows * rows;
-                    let at = At::Rank { skip, order: Order::Ascending, above: None };
+                    let at = PagePosition::Rank { skip, order: Order::Ascending, above: None };
                     if requests == too_heavy {
                         assert!(scan.too_heavy(ask.id(), None));
                     } else {
@@ -146,9 +146,9 @@ fn an_unsorted_list_that_ignores_the_offset_ends_as_inconsistent() {
     let mut delivered = Vec::new();
     loop {
         match scan.step() {
-            Step::Ask(ask) => {
+            Step::Fetch(ask) => {
                 requests += 1;
-                let at = At::Rank { skip: 0, order: Order::Ascending, above: None };
+                let at = PagePosition::Rank { skip: 0, order: Order::Ascending, above: None };
                 scan.answer(ask.id(), model.page(&at, 10));
             }
             Step::Rows(rows) => delivered.extend(numbers(&rows)),
@@ -169,11 +169,11 @@ fn an_empty_page_in_the_middle_is_asked_for_again() {
         let (mut requests, mut delivered) = (0, Vec::new());
         loop {
             match scan.step() {
-                Step::Ask(ask) if requests == fault => {
+                Step::Fetch(ask) if requests == fault => {
                     requests += 1;
                     scan.answer(ask.id(), Page::of(Vec::new()).with_total(35));
                 }
-                Step::Ask(ask) => {
+                Step::Fetch(ask) => {
                     requests += 1;
                     scan.answer(ask.id(), model.page(&ask.at, ask.rows as usize));
                 }
