@@ -35,7 +35,7 @@ use tower::ServiceBuilder;
 use tower::util::BoxCloneService;
 
 use ending::{Counts, Ending, Kind};
-use options::{ApiName, Options};
+use options::Options;
 use output::{CheckpointFile, Output};
 use say::{Say, count};
 use wire::Wire;
@@ -174,10 +174,6 @@ async fn export(
     let mut ending =
         read(&mut pages, &mut output, checkpoint.as_ref(), delivering, interrupted, say, &policy)
             .await;
-    if ending.kind == Kind::Complete && options.api == ApiName::Ixon {
-        // A cursor cannot be checked as the order of a key can.
-        ending.what = "every row that the API's cursors led to was delivered".into();
-    }
     if let Err(error) = output.finish() {
         ending = unwritable(&error);
     }
@@ -266,7 +262,7 @@ async fn read(
             Some(Err(error)) => return Ending::of_error(&error, policy, say),
             None => {
                 let saved = save(&pages.checkpoint(), output);
-                let mut ending = Ending::of_outcome(pages.report().outcome(), say);
+                let mut ending = Ending::of_scan(pages.report(), say);
                 if pages.report().pages() == 0 && ending.kind == Kind::Complete {
                     ending.advice = Some(
                         "nothing: the checkpoint was complete; remove it to export anew".into(),

@@ -209,9 +209,9 @@ async fn a_checkpoint_that_does_not_fit_is_refused_and_nothing_is_touched() {
     assert_refused(untouched, &["--filter", "department:$eq:IT"], "another query").await;
     assert_refused(untouched, &["--sort", "-_id"], "another query").await;
     let newer = |export: &Export| {
-        edit(export, "checkpoint", &|text| text.replace("\"version\": 1", "\"version\": 2"));
+        edit(export, "checkpoint", &|text| text.replace("\"version\": 2", "\"version\": 3"));
     };
-    assert_refused(newer, &[], "format 2").await;
+    assert_refused(newer, &[], "format 3").await;
     let cut = |export: &Export| edit(export, "checkpoint", &|text| text[..40].to_owned());
     assert_refused(cut, &[], "cannot be read").await;
     let empty = |export: &Export| edit(export, "checkpoint", &|_| String::new());

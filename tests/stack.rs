@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use pagination::dialect::JUMPCLOUD_V1;
-use pagination::{Error, Outcome, Pages, Query};
+use pagination::{Error, Outcome, Pages, Proof, Query};
 use retry_layer::{BoxError, CollectLayer, Collected, RetryLayer};
 use retry_policy::attempts::Record;
 use retry_policy::backoff::Backoff;
@@ -186,7 +186,10 @@ async fn after_a_failed_page_the_stream_is_over_until_it_is_resumed_at_the_same_
                 None => break,
             }
         }
-        assert_eq!((errors, items.report().outcome()), (1, Some(&Outcome::Complete)));
+        assert_eq!(
+            (errors, items.report().outcome()),
+            (1, Some(&Outcome::Complete { proof: Proof::Fenced }))
+        );
         let proof = api.proof(&keys);
         assert_eq!((proof.missing, proof.twice), (0, 0), "request {fails} failed");
     }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use http::StatusCode;
-use pagination::{Error, Outcome, Report};
+use pagination::{Error, Outcome, Proof, Report};
 use retry_layer::BoxError;
 use retry_layer::collect::CollectError;
 use retry_policy::profile::Answer;
@@ -25,6 +25,8 @@ pub struct Ending {
     pub advice: Option<String>,
     /// Whether the attempt that led to it is in the log.
     pub is_logged: bool,
+    /// What shows that the export is complete.
+    pub proof: Option<Proof>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +62,7 @@ impl Kind {
 
 impl Ending {
     pub fn new(kind: Kind, what: impl Into<String>) -> Self {
-        Self { kind, what: what.into(), words: None, advice: None, is_logged: false }
+        Self { kind, what: what.into(), words: None, advice: None, is_logged: false, proof: None }
     }
 
     pub fn usage(what: impl Into<String>) -> Self {
@@ -68,20 +70,29 @@ impl Ending {
     }
 
     /// The scan is over by itself.
-    pub fn of_outcome(outcome: Option<&Outcome>, say: &Say) -> Self {
-        match outcome {
-            Some(Outcome::Complete) => {
-                Self::new(Kind::Complete, "every row was delivered exactly once")
+    pub fn of_scan(report: &Report, say: &Say) -> Self {
+        match report.outcome() {
+            Some(Outcome::Complete { proof }) => {
+                let what = match proof {
+                    Proof::Fenced | Proof::SingleAnswer => "every row was delivered exactly once",
+                    _ => "complete by the API's own word: every row that it led to was delivered",
+                };
+                Self { proof: Some(*proof), ..Self::new(Kind::Complete, what) }
             }
             Some(Outcome::Inconsistent { why }) => Self {
                 advice: Some("ask the API's vendor: rows may be missing".into()),
                 ..Self::new(Kind::Inconsistent, say.clean(&why.to_string()))
             },
-            Some(Outcome::BestEffort { .. }) => {
-                let what = "the API counts rows that it does not show; \
-                            all that it shows were delivered, but that cannot be proved";
-                Self::new(Kind::Inconsistent, what)
+            Some(Outcome::BestEffort) => {
+                let doubts: Vec<_> = report.doubts().iter().map(ToString::to_string).collect();
+                let remedies: Vec<_> = report.doubts().iter().map(|it| it.remedy()).collect();
+                let what = format!("rows may be missing: {}", doubts.join("; "));
+                Self { advice: Some(remedies.join("; ")), ..Self::new(Kind::Inconsistent, what) }
             }
+            Some(lost @ Outcome::LostPlace) => Self {
+                advice: Some("remove the checkpoint to export anew".into()),
+                ..Self::new(Kind::Inconsistent, lost.to_string())
+            },
             _ => Self::new(Kind::Inconsistent, "the scan has no outcome"),
         }
     }
@@ -148,6 +159,7 @@ impl Ending {
         };
         Self {
             kind,
+            proof: None,
             what: format!("{happened}{tried}{why}"),
             is_logged: stop.is_some(),
             words: words.filter(|words| !words.is_empty()).map(|words| say.clean(&words)),
@@ -188,6 +200,8 @@ impl Ending {
         };
         let json = json!({
             "outcome": self.kind.name(),
+            "proof": self.proof.map(Proof::name),
+            "doubts": counts.scan.doubts().iter().map(|doubt| doubt.name()).collect::<Vec<_>>(),
             "reason": reason,
             "items": counts.scan.rows(),
             "pages": counts.scan.pages(),

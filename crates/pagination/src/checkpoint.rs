@@ -6,10 +6,11 @@ use serde::de::{Deserialize, Deserializer, Error as _};
 use serde::ser::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-use crate::{Key, Query};
+use crate::marks::Anchor;
+use crate::{Doubt, Key, Proof, Query};
 
-/// The version of the format that is written. A newer one is refused, not guessed at.
-const VERSION: u64 = 1;
+/// The version of the format that is written. Another one is refused.
+const VERSION: u64 = 2;
 
 /// A place in a scan: everything up to one row is done.
 ///
@@ -32,31 +33,23 @@ const VERSION: u64 = 1;
 pub struct Checkpoint {
     pub(crate) query: u64,
     pub(crate) rows: u64,
+    pub(crate) doubts: Vec<Doubt>,
     pub(crate) place: Resume,
 }
 
 /// Where to go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Resume {
-    /// Behind the row with this key, which was last seen at this rank, and as many rows without one.
-    Anchored {
-        last: Option<Key>,
-        skip: u64,
-        beyond: u64,
-        bad: u64,
-        fence: Option<Key>,
-        hidden: bool,
-    },
+    /// At the page after this cursor, without the rows that were taken from it.
+    Cursor { cursor: Option<String>, taken: Vec<Anchor> },
     /// Nowhere: the cursor that comes next was followed already.
-    Circle { cursor: String },
-    /// At the page behind this cursor, without the rows that were taken from it.
-    Cursor { cursor: Option<String>, taken: Vec<Option<Key>> },
-    /// Nowhere: the scan was complete.
-    End,
-    /// Written by a newer version.
-    Newer { version: u64 },
-    /// At this rank, without the rows that are known.
-    Seen { skip: u64, pass: u32, known: Vec<Key> },
+    Cycle { cursor: String },
+    /// Nowhere: the scan was at its end.
+    End { proof: Proof },
+    /// At this rank, after these rows, of which the last was read last.
+    Offset { rank: u64, read: Vec<Anchor>, greatest: Option<Key> },
+    /// Written in another format.
+    OtherFormat { version: u64 },
 }
 
 /// Without its cursor, which may be an address with a secret.
@@ -73,17 +66,17 @@ impl Checkpoint {
         self.rows
     }
 
-    /// Whether the scan was complete. One that ended in doubt asks for its end again when it goes on.
+    /// Whether the scan was complete.
     #[must_use]
-    pub const fn is_complete(&self) -> bool {
-        matches!(self.place, Resume::End)
+    pub fn is_complete(&self) -> bool {
+        matches!(self.place, Resume::End { .. }) && self.doubts.is_empty()
     }
 
-    /// The key of the last row, where the scan is in the order of keys.
+    /// The key of the last row, of a scan by offset.
     #[must_use]
-    pub const fn last_key(&self) -> Option<&Key> {
+    pub fn last_key(&self) -> Option<&Key> {
         match &self.place {
-            Resume::Anchored { last, .. } => last.as_ref(),
+            Resume::Offset { read, .. } => read.last()?.key.as_ref(),
             _ => None,
         }
     }
@@ -92,7 +85,7 @@ impl Checkpoint {
     ///
     /// # Errors
     ///
-    /// [`InvalidCheckpoint`] for a checkpoint of another query, or in a newer format.
+    /// [`InvalidCheckpoint`] for a checkpoint of another query, or in another format.
     pub fn fits<G>(&self, query: &Query<G>) -> Result<(), InvalidCheckpoint> {
         self.is_known()?;
         if self.query != query.fingerprint() {
@@ -104,45 +97,54 @@ impl Checkpoint {
     /// Whether its format is known.
     pub(crate) const fn is_known(&self) -> Result<(), InvalidCheckpoint> {
         match self.place {
-            Resume::Newer { version } => Err(InvalidCheckpoint::Newer { version }),
+            Resume::OtherFormat { version } => Err(InvalidCheckpoint::OtherFormat { version }),
             _ => Ok(()),
         }
     }
 
     fn to_json(&self) -> Value {
         let key = |key: &Option<Key>| key.as_ref().map_or(Value::Null, Key::to_json);
+        let anchors = |anchors: &[Anchor]| -> Vec<Value> {
+            let anchor = |it: &Anchor| match it.digest {
+                0 => key(&it.key),
+                digest => json!([key(&it.key), format!("{digest:016x}")]),
+            };
+            anchors.iter().map(anchor).collect()
+        };
         let mut version = VERSION;
         let place = match &self.place {
-            Resume::Anchored { last, skip, beyond, bad, fence, hidden } => json!({
-                "last": key(last), "skip": skip, "beyond": beyond, "bad": bad, "fence": key(fence),
-                "hidden": hidden,
+            Resume::Cursor { cursor, taken } => {
+                json!({ "cursor": cursor, "taken": anchors(taken) })
+            }
+            Resume::Cycle { cursor } => json!({ "cycle": cursor }),
+            Resume::End { proof } => json!({ "end": proof.name() }),
+            Resume::Offset { rank, read, greatest } => json!({
+                "rank": rank, "read": anchors(read), "greatest": key(greatest),
             }),
-            Resume::Circle { cursor } => json!({ "circle": cursor }),
-            Resume::Cursor { cursor, taken } => json!({
-                "cursor": cursor, "taken": taken.iter().map(key).collect::<Vec<_>>(),
-            }),
-            Resume::End => json!("end"),
-            Resume::Newer { version: newer } => {
-                version = *newer;
+            Resume::OtherFormat { version: other } => {
+                version = *other;
                 Value::Null
             }
-            Resume::Seen { skip, pass, known } => json!({
-                "seen": skip, "pass": pass, "known": known.iter().map(Key::to_json).collect::<Vec<_>>(),
-            }),
         };
         let query = format!("{:016x}", self.query);
-        json!({ "version": version, "query": query, "rows": self.rows, "place": place })
+        let doubts: Vec<_> = self.doubts.iter().map(|doubt| doubt.name()).collect();
+        json!({
+            "version": version, "query": query, "rows": self.rows, "doubts": doubts, "place": place,
+        })
     }
 
     fn from_json(json: &Value) -> Option<Self> {
         let version = json.get("version")?.as_u64()?;
-        if version > VERSION {
-            return Some(Self { query: 0, rows: 0, place: Resume::Newer { version } });
+        if version != VERSION {
+            let place = Resume::OtherFormat { version };
+            return Some(Self { query: 0, rows: 0, doubts: Vec::new(), place });
         }
         let query = u64::from_str_radix(json.get("query")?.as_str()?, 16).ok()?;
         let rows = json.get("rows")?.as_u64()?;
+        let doubts = json.get("doubts")?.as_array()?.iter();
+        let doubts = doubts.map(|doubt| Doubt::of_name(doubt.as_str()?)).collect::<Option<_>>()?;
         let place = Resume::from_json(json.get("place")?)?;
-        Some(Self { query, rows, place })
+        Some(Self { query, rows, doubts, place })
     }
 }
 
@@ -152,36 +154,34 @@ impl Resume {
             Value::Null => Some(None),
             value => Key::from_json(value).map(Some),
         };
-        if place == "end" {
-            return Some(Self::End);
+        let anchor = |value: &Value| match value {
+            Value::Array(parts) => {
+                let digest = u64::from_str_radix(parts.get(1)?.as_str()?, 16).ok()?;
+                Some(Anchor { key: key(parts.first()?)?, digest })
+            }
+            value => Some(Anchor { key: key(value)?, digest: 0 }),
+        };
+        let anchors = |name: &str| -> Option<Vec<Anchor>> {
+            place.get(name)?.as_array()?.iter().map(anchor).collect()
+        };
+        if let Some(proof) = place.get("end") {
+            return Some(Self::End { proof: Proof::of_name(proof.as_str()?)? });
         }
-        if let Some(cursor) = place.get("circle") {
-            return Some(Self::Circle { cursor: cursor.as_str()?.to_owned() });
+        if let Some(cursor) = place.get("cycle") {
+            return Some(Self::Cycle { cursor: cursor.as_str()?.to_owned() });
         }
-        if let Some(skip) = place.get("skip") {
-            return Some(Self::Anchored {
-                last: key(place.get("last")?)?,
-                skip: skip.as_u64()?,
-                beyond: place.get("beyond")?.as_u64()?,
-                bad: place.get("bad")?.as_u64()?,
-                fence: key(place.get("fence")?)?,
-                hidden: place.get("hidden")?.as_bool()?,
-            });
-        }
-        if let Some(skip) = place.get("seen") {
-            let known = place.get("known")?.as_array()?.iter().map(Key::from_json);
-            return Some(Self::Seen {
-                skip: skip.as_u64()?,
-                pass: u32::try_from(place.get("pass")?.as_u64()?).ok()?,
-                known: known.collect::<Option<_>>()?,
+        if let Some(rank) = place.get("rank") {
+            return Some(Self::Offset {
+                rank: rank.as_u64()?,
+                read: anchors("read")?,
+                greatest: key(place.get("greatest")?)?,
             });
         }
         let cursor = match place.get("cursor")? {
             Value::Null => None,
             cursor => Some(cursor.as_str()?.to_owned()),
         };
-        let taken = place.get("taken")?.as_array()?.iter().map(key);
-        Some(Self::Cursor { cursor, taken: taken.collect::<Option<_>>()? })
+        Some(Self::Cursor { cursor, taken: anchors("taken")? })
     }
 }
 
@@ -202,8 +202,8 @@ impl<'de> Deserialize<'de> for Checkpoint {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidCheckpoint {
-    /// A newer version of this crate wrote it.
-    Newer {
+    /// Another version of this crate wrote it.
+    OtherFormat {
         /// The version of its format.
         version: u64,
     },
@@ -214,7 +214,7 @@ pub enum InvalidCheckpoint {
 impl fmt::Display for InvalidCheckpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Newer { version } => {
+            Self::OtherFormat { version } => {
                 write!(f, "the checkpoint has format {version}, this program knows {VERSION}")
             }
             Self::OtherQuery => f.write_str(
@@ -239,44 +239,37 @@ mod tests {
     #[test]
     fn every_place_is_read_back_as_it_was_written() {
         let text = |text: &str| Some(Key::Text(text.into()));
+        let anchor = |key, digest| Anchor { key, digest };
         for place in [
-            Resume::End,
-            Resume::Anchored {
-                last: text("a"),
-                skip: 9,
-                beyond: 0,
-                bad: 2,
-                fence: text("z"),
-                hidden: false,
+            Resume::End { proof: Proof::Fenced },
+            Resume::Offset {
+                rank: 9,
+                read: vec![anchor(text("a"), 0), anchor(text("b"), 7), anchor(None, u64::MAX)],
+                greatest: text("b"),
             },
-            Resume::Anchored { last: None, skip: 0, beyond: 0, bad: 0, fence: None, hidden: true },
-            Resume::Anchored {
-                last: Some(Key::Number(-1)),
-                skip: u64::MAX,
-                beyond: 3,
-                bad: 4,
-                fence: Some(Key::Number(i128::from(u64::MAX))),
-                hidden: false,
+            Resume::Offset {
+                rank: u64::MAX,
+                read: vec![
+                    anchor(Some(Key::Number(-1)), 0),
+                    anchor(Some(Key::Number(i128::from(u64::MAX))), 0),
+                    anchor(Some(Key::Number(1 << 70)), 0),
+                ],
+                greatest: None,
             },
-            Resume::Circle { cursor: "c".into() },
+            Resume::Cycle { cursor: "c".into() },
             Resume::Cursor { cursor: None, taken: Vec::new() },
-            Resume::Cursor { cursor: Some("c".into()), taken: vec![text("a"), None] },
-            Resume::Newer { version: 9 },
-            Resume::Anchored {
-                last: Some(Key::Number(1 << 70)),
-                skip: 1,
-                beyond: 0,
-                bad: 0,
-                fence: None,
-                hidden: false,
+            Resume::Cursor {
+                cursor: Some("c".into()),
+                taken: vec![anchor(text("a"), 0), anchor(None, 1)],
             },
-            Resume::Seen { skip: 7, pass: 2, known: vec![Key::Text("a".into())] },
+            Resume::OtherFormat { version: 9 },
         ] {
             let (query, rows) = match place {
-                Resume::Newer { .. } => (0, 0),
+                Resume::OtherFormat { .. } => (0, 0),
                 _ => (u64::MAX, 7),
             };
-            let checkpoint = Checkpoint { query, rows, place };
+            let doubts = if rows == 0 { vec![] } else { vec![Doubt::BadRows, Doubt::HiddenRows] };
+            let checkpoint = Checkpoint { query, rows, doubts, place };
             assert_eq!(read(&checkpoint.to_json()).unwrap(), checkpoint);
         }
     }
@@ -287,7 +280,8 @@ mod tests {
         let users = query(JUMPCLOUD_V1, "http://h/");
         let scan: Scan = Scan::new(users.clone());
         let good = scan.checkpoint().to_json();
-        let refusal = |query, json| Scan::<crate::Row>::resume(query, read(json).unwrap()).err();
+        let refusal =
+            |query, json: &Value| Scan::<crate::Row>::resume(query, read(json).unwrap()).err();
         assert_eq!(refusal(users.clone().untyped(), &good), None);
         for other in [
             Query::new(IXON, "http://h/".parse().unwrap()).unwrap().untyped(),
@@ -297,10 +291,12 @@ mod tests {
             assert_eq!(refusal(other, &good), Some(InvalidCheckpoint::OtherQuery));
         }
         let mut newer = good.clone();
-        (newer["version"], newer["place"]) = (json!(2), json!({ "unheard": "of" }));
-        let error = Some(InvalidCheckpoint::Newer { version: 2 });
-        assert_eq!(refusal(users.untyped(), &newer), error);
-        for name in ["version", "query", "rows", "place"] {
+        for version in [1, 3] {
+            (newer["version"], newer["place"]) = (json!(version), json!({ "unheard": "of" }));
+            let error = Some(InvalidCheckpoint::OtherFormat { version });
+            assert_eq!(refusal(users.clone().untyped(), &newer), error);
+        }
+        for name in ["version", "query", "rows", "doubts", "place"] {
             let mut damaged = good.clone();
             damaged[name] = Value::Null;
             let error = read(&damaged).unwrap_err().to_string();

@@ -44,6 +44,7 @@ mod link;
 mod operations1;
 mod page_token;
 #[cfg(test)]
+#[allow(clippy::large_types_passed_by_value, reason = "a dialect is a constant")]
 mod tests;
 
 use core::fmt;
@@ -104,6 +105,7 @@ pub(crate) enum Carrier {
 
 /// The data and functions of a dialect.
 #[derive(Clone, Copy)]
+#[allow(clippy::struct_excessive_bools, reason = "each states a fact about an API")]
 pub(crate) struct Spec {
     pub(crate) name: &'static str,
     pub(crate) method: Method,
@@ -121,6 +123,10 @@ pub(crate) struct Spec {
     pub(crate) is_sortable: fn(&str) -> bool,
     /// Whether the API answers the reverse order.
     pub(crate) has_reverse: bool,
+    /// Whether the API's sort puts keys in the order of [`Key`](crate::Key).
+    pub(crate) keys_in_order: bool,
+    /// Whether the API counts its pages in a size that no request can change.
+    pub(crate) has_fixed_pages: bool,
     /// The parameter that selects fields, and what stands between them; a JSON list if nothing does.
     pub(crate) fields: Option<(&'static str, &'static str)>,
     /// The parameters that the scan writes itself.
@@ -146,12 +152,14 @@ impl Spec {
         method: Method::Offset,
         carrier: Carrier::Address,
         ceiling: |_| 100,
-        key: KeyField { paths: &[], is_required: false },
+        key: KeyField { paths: &[], is_required: false, is_unique: true },
         sort_fields: &[],
         sort_separator: None,
         lists: None,
         is_sortable: |_| true,
         has_reverse: true,
+        keys_in_order: false,
+        has_fixed_pages: false,
         fields: None,
         own_parameters: &[],
         headers: &[("accept", "application/json")],
@@ -188,6 +196,7 @@ pub(crate) struct Bound {
 }
 
 impl<G> Dialect<G> {
+    #[allow(clippy::large_types_passed_by_value, reason = "it moves once, into a constant")]
     pub(crate) const fn of(spec: Spec) -> Self {
         Self { spec, grammar: PhantomData }
     }
@@ -274,7 +283,7 @@ impl Dialect {
         self
     }
 
-    /// Rows are told apart by this field, or by these together, given from the row down as in `to.id`.
+    /// No two rows share the value of this field, or of these together, given from the row down as in `to.id`.
     #[must_use]
     pub const fn key(mut self, paths: &'static [&'static str]) -> Self {
         self.spec.key.paths = paths;
@@ -290,7 +299,24 @@ impl Dialect {
         self
     }
 
-    /// The API cannot answer the reverse order, so that the end is proved by a total or only probed.
+    /// The API sorts its keys as [`Key`](crate::Key) compares: whole numbers by value, texts by their bytes. A scan then
+    /// remembers a few pages in place of a million rows, and can be read in [ranges](crate::partition). No proof rests
+    /// on it: where an answer contradicts it, the scan continues by equality and the report says so.
+    #[must_use]
+    pub const fn keys_in_order(mut self) -> Self {
+        self.spec.keys_in_order = true;
+        self
+    }
+
+    /// The API counts its pages in a size of its own, so no two pages overlap and the scan is best effort.
+    #[must_use]
+    pub const fn fixed_pages(mut self) -> Self {
+        self.spec.has_fixed_pages = true;
+        self
+    }
+
+    /// The API cannot answer the reverse order. The scan is complete by the API's own word where a page states the end
+    /// with [`Next::End`](crate::page::Next::End), else best effort.
     #[must_use]
     pub const fn without_reverse(mut self) -> Self {
         self.spec.has_reverse = false;
@@ -340,9 +366,9 @@ impl Dialect {
         self
     }
 
-    /// The filter that bounds the key, for keyset paging and key ranges. Where the API's documents promise it
-    /// (`is_declared`) every scan pages by key; else [`Query::keyset`](crate::Query::keyset) asks for it, and it is proved
-    /// by a probe first. It comes with the [filters](Call::filters).
+    /// The filter that bounds the key, for keyset paging and, with [`keys_in_order`](Self::keys_in_order), for key ranges. Where the API's documents promise it
+    /// (`is_declared`) every scan pages by key; else [`Query::keyset`](crate::Query::keyset) asks for it. Where it shows no
+    /// row that was read, pages begin at ranks again. It comes with the [filters](Call::filters).
     #[must_use]
     pub const fn bounded_by(
         mut self,

@@ -8,7 +8,7 @@
 //! use bytes::Bytes;
 //! use http::{Request, Response};
 //! use http_body_util::Full;
-//! use pagination::{Outcome, Pages, Query, dialect::JUMPCLOUD_V1};
+//! use pagination::{Outcome, Pages, Proof, Query, dialect::JUMPCLOUD_V1};
 //! use tower::service_fn;
 //!
 //! # futures_executor(async {
@@ -30,7 +30,7 @@
 //!     keys.extend(rows?.into_iter().filter_map(|row| Some(row.key()?.to_string())));
 //! }
 //! assert_eq!(keys, ["a", "b"]);
-//! assert_eq!(pages.report().outcome(), Some(&Outcome::Complete));
+//! assert_eq!(pages.report().outcome(), Some(&Outcome::Complete { proof: Proof::Fenced }));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # });
 //! # fn futures_executor<F: std::future::Future<Output = Result<(), Box<dyn std::error::Error>>>>(f: F) {
@@ -87,8 +87,10 @@ pub mod dialect;
 mod error;
 pub mod fetch;
 pub mod filter;
+mod hidden_offset;
 mod key;
 mod link;
+mod marks;
 pub mod page;
 pub mod partition;
 mod query;
@@ -107,7 +109,7 @@ pub use key::{Key, KeyRef, Order};
 pub use link::ForeignLink;
 pub use page::{NotAPage, Page};
 pub use query::{InvalidQuery, Query};
-pub use report::{Doubt, Inconsistency, Outcome, Report};
+pub use report::{Doubt, Inconsistency, Outcome, Proof, Report};
 pub use row::{FromRow, Keyed, Row};
 pub use scan::Scan;
 pub use stable_sort::StableSortLayer;

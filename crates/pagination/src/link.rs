@@ -71,15 +71,6 @@ fn is_next(mut parameters: &str) -> bool {
     false
 }
 
-/// Whether a link says where the next page is by a number: a plain offset, that no anchor protects.
-pub(crate) fn is_plain_offset(target: &str) -> bool {
-    let query = target.split_once('?').map_or("", |(_, query)| query);
-    query.split('&').filter_map(|pair| pair.split_once('=')).any(|(name, value)| {
-        let is_place = matches!(name, "offset" | "page" | "pageIndex" | "skip" | "start");
-        is_place && !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit())
-    })
-}
-
 /// The path and query of a link, if it leads to the origin of `asked`, the address it was found at.
 ///
 /// Only these are ever taken over: scheme and authority stay those of the query.
@@ -218,19 +209,6 @@ mod tests {
         assert_eq!(next(&headers), Ok(Some("/b".into())), "whatever the other letters are");
         headers.insert(LINK, "</a; rel=next".parse().unwrap());
         assert_eq!(next(&headers), Err(NotAPage::NoCursor { part: "Link" }), "no end");
-    }
-
-    #[test]
-    fn a_link_with_a_number_for_its_place_is_a_plain_offset() {
-        for (target, is_plain) in [
-            ("/u?per_page=9&page=2", true),
-            ("/u?skip=100", true),
-            ("/u?page=abc", false),
-            ("/u?after=17&per_page=9", false),
-            ("/u/page=2", false),
-        ] {
-            assert_eq!(is_plain_offset(target), is_plain, "{target}");
-        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::Row;
 
 pub(crate) use answer::KeyField;
 pub use answer::{Answer, Part};
-pub(crate) use json::members;
+pub(crate) use json::{at_path, members};
 
 /// Rows and what the server says about the rest.
 #[derive(Clone, Debug)]
@@ -19,6 +19,8 @@ pub struct Page<R = Row> {
     pub(crate) null_rows: u64,
     pub(crate) total: Option<u64>,
     pub(crate) next: Next,
+    /// The API's word for an answer that lacks rows.
+    pub(crate) partial: Option<&'static str>,
     /// What it occupies while it waits for the rows before it.
     pub(crate) bytes: usize,
 }
@@ -46,7 +48,7 @@ impl<R> Page<R> {
     /// A page of these rows, of which nothing else is said.
     #[must_use]
     pub const fn of(rows: Vec<R>) -> Self {
-        Self { rows, null_rows: 0, total: None, next: Next::Unsaid, bytes: 0 }
+        Self { rows, null_rows: 0, total: None, next: Next::Unsaid, partial: None, bytes: 0 }
     }
 
     /// The API says that the whole collection has this many rows.
@@ -60,6 +62,14 @@ impl<R> Page<R> {
     #[must_use]
     pub fn with_next(mut self, next: Next) -> Self {
         self.next = next;
+        self
+    }
+
+    /// The API states in this part that rows are missing, if the part is there and neither false nor empty:
+    /// `"unreachable": ["zone-a"]`, `"incomplete_results": true`. The scan is then best effort.
+    #[must_use]
+    pub fn with_partial(mut self, part: Part<'_>) -> Self {
+        self.partial = self.partial.or(part.is_set().then_some(part.name()));
         self
     }
 

@@ -45,7 +45,7 @@ pub use checkpoint::PartitionsCheckpoint;
 ///     let (range, rows) = page?;
 ///     println!("{} rows of range {range}", rows.rows().len());
 /// }
-/// assert_eq!(partitions.report().outcome(), Some(&Outcome::Complete));
+/// assert!(matches!(partitions.report().outcome(), Some(Outcome::Complete { .. })));
 /// # Ok(())
 /// # }
 /// ```
@@ -155,14 +155,14 @@ where
         query: Query<G>,
         bounds: Vec<Key>,
     ) -> Result<Self, CannotSplit<S::Error>> {
-        Self::over(Http::new(service), query.untyped(), bounds, (None, 0)).await
+        Self::over(Http::new(service), query.untyped(), bounds, 0).await
     }
 
     /// Goes on where these were.
     ///
     /// # Errors
     ///
-    /// [`InvalidCheckpoint`] for a checkpoint of another query, or in a newer format.
+    /// [`InvalidCheckpoint`] for a checkpoint of another query, or in another format.
     pub fn from_checkpoint<G>(
         service: S,
         query: Query<G>,
@@ -183,20 +183,18 @@ impl<F: Fetch + Clone> Partitions<F> {
         query: Query,
         parts: u32,
     ) -> Result<Self, CannotSplit<F::Error>> {
-        query.terms.bound().map_err(CannotSplit::Query)?;
-        let (bounds, last, probes) = bound::even(&fetch, &query, parts).await?;
-        Self::over(fetch, query, bounds, (last, probes)).await
+        query.terms.range_bound().map_err(CannotSplit::Query)?;
+        let (bounds, probes) = bound::even(&fetch, &query, parts).await?;
+        Self::over(fetch, query, bounds, probes).await
     }
 
     async fn over(
         fetch: F,
         query: Query,
         bounds: Vec<Key>,
-        (last, mut probes): (Option<Key>, u64),
+        mut probes: u64,
     ) -> Result<Self, CannotSplit<F::Error>> {
-        // The rows next to the bounds are the fences of the ranges below them.
-        let mut fences = vec![None; bounds.len()];
-        let bound = query.terms.bound().map_err(CannotSplit::Query)?;
+        let bound = query.terms.range_bound().map_err(CannotSplit::Query)?;
         if query.terms.limit.is_some() {
             return Err(CannotSplit::Limited);
         }
@@ -205,16 +203,12 @@ impl<F: Fetch + Clone> Partitions<F> {
         }
         if !bound.is_declared {
             let proofs = bounds.iter().map(|key| bound::prove(fetch.clone(), &query, key));
-            for (proof, fence) in bound::all(proofs).await.into_iter().zip(&mut fences) {
-                let (below, requests) = proof?;
-                (*fence, probes) = (below, probes + requests);
+            for requests in bound::all(proofs).await {
+                probes += requests?;
             }
         }
         let parts = ranges(&query, &bounds)
-            .zip(fences.into_iter().chain([last]))
-            .map(|(query, last)| {
-                Part::of(Pages::over(fetch.clone(), Scan::new(query).with_fence(last)))
-            })
+            .map(|query| Part::of(Pages::over(fetch.clone(), Scan::new(query))))
             .collect();
         Ok(Self { query: query.fingerprint(), bounds, parts, turn: 0, probes })
     }

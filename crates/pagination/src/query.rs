@@ -1,8 +1,10 @@
 //! What is read: a collection, its filters, and an order that no write can disturb.
 
 mod invalid;
+mod page_request;
 mod request;
 #[cfg(test)]
+#[allow(clippy::large_types_passed_by_value, reason = "a dialect is a constant")]
 mod tests;
 
 use core::fmt;
@@ -19,6 +21,7 @@ use crate::page::KeyField;
 use crate::{Key, KeyRef, Order};
 
 pub use invalid::InvalidQuery;
+pub use page_request::PageRequest;
 pub(crate) use request::PagePosition;
 
 /// The bytes of pages that are held ahead of the reader, by default: 32 MiB. Our choice: some hundred
@@ -120,6 +123,7 @@ impl<G> Query<G> {
         Ok(query)
     }
 
+    #[allow(clippy::large_types_passed_by_value, reason = "it moves once for each scan")]
     fn of(dialect: Dialect<G>, uri: Uri) -> Result<Self, InvalidQuery> {
         let spec = dialect.spec;
         let authority = uri.authority().ok_or(InvalidQuery::NotAbsolute)?;
@@ -189,8 +193,9 @@ impl<G> Query<G> {
         let (parameter, separator) =
             self.terms.spec.fields.ok_or(InvalidQuery::NoFields { dialect })?;
         let mut names: Vec<_> = names.into_iter().collect();
-        for path in self.terms.key.paths {
-            if !names.contains(path) {
+        let sorted = self.terms.sorted.iter().map(|(name, _)| name.as_str());
+        for path in self.terms.key.paths.iter().copied().chain(sorted) {
+            if !names.contains(&path) {
                 names.push(path);
             }
         }
@@ -252,11 +257,11 @@ impl<G> Query<G> {
         if without.iter().any(is_below) { Ok(self) } else { self.header(name, id) }
     }
 
-    /// Rows are told apart by this field, or by these together, given from the row down as in `to.id`. For
+    /// No two rows share the value of this field, or of these together, given from the row down as in `to.id`. For
     /// lists whose rows have another key than the dialect's others.
     #[must_use]
     pub const fn key(mut self, paths: &'static [&'static str]) -> Self {
-        self.terms.key.paths = paths;
+        (self.terms.key.paths, self.terms.key.is_unique) = (paths, true);
         self
     }
 
@@ -359,8 +364,8 @@ impl<G> Query<G> {
         self
     }
 
-    /// Every page begins behind the last key instead of at a rank, if the API's documents promise a filter
-    /// for that or a probe proves it; else as without.
+    /// Every page begins after a key in place of a rank, that of the row before the last, so that it shows the last row
+    /// again. Where the API's filter shows no row that was read, pages begin at ranks.
     ///
     /// # Errors
     ///
@@ -423,6 +428,12 @@ impl Terms {
 
     pub(crate) const fn order(&self) -> Order {
         self.order
+    }
+
+    /// The same, for ranges of keys, which only a declared order of keys can bound.
+    pub(crate) fn range_bound(&self) -> Result<crate::dialect::Bound, InvalidQuery> {
+        let dialect = self.spec.name;
+        if self.spec.keys_in_order { self.bound() } else { Err(InvalidQuery::NoBound { dialect }) }
     }
 
     /// Whether the sort has a field that may change.

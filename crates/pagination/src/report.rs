@@ -1,4 +1,4 @@
-//! How a scan ended, with its counts.
+//! How a scan ended, with its proof, its doubts and its counts.
 
 use core::fmt;
 use core::time::Duration;
@@ -10,93 +10,266 @@ use crate::link::ForeignLink;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// Every row that was shown was delivered, but that these were all cannot be said for certain.
-    BestEffort {
-        /// Why not.
-        why: Doubt,
-    },
-    /// The caller ended it.
+    /// The scan delivered every row that it could join, and [`Report::doubts`] says why these may not be all.
+    BestEffort,
+    /// The caller ended the scan.
     Cancelled,
-    /// Every owed row was delivered exactly once; of a scan by cursors, every row that they led to.
-    Complete,
-    /// A page could not be had; the scan goes on there when it is resumed.
+    /// Every row present throughout the scan was delivered exactly once.
+    Complete {
+        /// What shows it.
+        proof: Proof,
+    },
+    /// A page failed. The scan continues there after it is resumed.
     Failed {
-        /// The rows that were delivered before it.
+        /// The rows that were delivered before the page.
         at: u64,
     },
-    /// What the API answers contradicts itself; nothing can be said about completeness.
+    /// The API's answers contradict each other; nothing can be stated about completeness.
     Inconsistent {
         /// The contradiction.
         why: Inconsistency,
     },
-    /// As many rows as were asked for were delivered.
+    /// The scan delivered as many rows as the query's limit allows.
     LimitReached {
-        /// Whether there are more; `None` if the API has not told.
+        /// Whether there are more; `None` if no answer shows it.
         more: Option<bool>,
     },
+    /// The API deleted every row that the scan remembers, so the scan cannot tell which rows it has read. Rows
+    /// may be missing; a new scan reads them.
+    LostPlace,
 }
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::BestEffort { why } => write!(f, "best effort: {why}"),
+            Self::BestEffort => f.write_str("best effort"),
             Self::Cancelled => f.write_str("cancelled"),
-            Self::Complete => f.write_str("complete"),
-            Self::Failed { at } => write!(f, "failed behind row {at}"),
+            Self::Complete { proof } => write!(f, "complete ({proof})"),
+            Self::Failed { at } => write!(f, "failed after {}", counted(*at, "row")),
             Self::Inconsistent { why } => write!(f, "inconsistent: {why}"),
             Self::LimitReached { more: Some(true) } => f.write_str("limit reached, there are more"),
             Self::LimitReached { more: Some(false) } => f.write_str("limit reached, and the end"),
             Self::LimitReached { more: None } => f.write_str("limit reached"),
+            Self::LostPlace => {
+                f.write_str("lost its place: every row that it remembers was deleted")
+            }
         }
     }
 }
 
-/// Why it cannot be said for certain that these were all rows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The evidence that a scan delivered every row present throughout it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Proof {
+    /// One answer held the whole list, and says so.
+    SingleAnswer,
+    /// Every page overlapped the rows already read, and so did an answer in the reverse order, which shows where
+    /// the list ends.
+    Fenced,
+    /// The API's own cursor, link or end ended the scan, which cannot check what it led past.
+    ApiSaysSo,
+}
+
+impl Proof {
+    /// Every proof.
+    const ALL: [Self; 3] = [Self::SingleAnswer, Self::Fenced, Self::ApiSaysSo];
+
+    /// A stable name for reports and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ApiSaysSo => "api_says_so",
+            Self::Fenced => "fenced",
+            Self::SingleAnswer => "single_answer",
+        }
+    }
+
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|proof| proof.name() == name)
+    }
+}
+
+impl fmt::Display for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ApiSaysSo => "by the API's own word",
+            Self::Fenced => "fenced",
+            Self::SingleAnswer => "single answer",
+        })
+    }
+}
+
+/// Something that speaks against completeness. A scan with a doubt is best effort.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Doubt {
-    /// Rows without a usable key cannot be told apart.
-    BadRows {
-        /// How many there were.
-        rows: u64,
-    },
-    /// The API told another number of rows than it showed.
-    CountDiffers {
-        /// The rows that it showed.
-        seen: u64,
-        /// The last total that it told.
-        total: u64,
-    },
-    /// More rows than can be remembered, or rows before a checkpoint: some may have come twice.
+    /// Rows have no usable key, so the scan cannot tell them apart.
+    BadRows,
+    /// The API counts more rows than it showed, and no write explains it.
+    CountDiffers,
+    /// A cursor led to rows that it had shown before.
+    Duplicates,
+    /// No answer states that the list ends here.
+    EndNotStated,
+    /// No answer in the reverse order overlapped the rows read.
+    FenceNotMet,
+    /// The scan read more rows than it can remember while rows moved, so a row may have come twice.
     Forgotten,
-    /// The API counts rows that it does not show, so that some pages could not be joined.
+    /// The API counts rows that it does not show, so some pages could not be joined.
     HiddenRows,
-    /// The rows were sorted by a field that may change.
+    /// One answer showed the same key twice.
+    KeyNotUnique,
+    /// The scan resumed inside a page whose rows have no key.
+    KeylessResume,
+    /// The rows are sorted by a field that may change.
     MutableSort,
-    /// The API's links hold page numbers or offsets, which lose rows while rows are deleted.
-    PlainOffset,
-    /// Neither a reverse order nor a total shows the end: it was looked for, again and again.
-    ProbedEnd,
-    /// The list cannot be sorted: rows may have changed places between two pages. All that the API counted
-    /// was seen, or it did not count.
+    /// The API counts its pages in a fixed size, so no two pages overlap.
+    NoOverlap,
+    /// A cursor or link holds an offset, which loses rows while rows are deleted.
+    OffsetCursor,
+    /// An answer contradicts the order of keys, which the bounds of ranges rest on.
+    OrderContradicted,
+    /// The API states that an answer is partial.
+    Partial,
+    /// The rows do not show the fields that they are sorted by.
+    SortNotShown,
+    /// The API cannot sort the list, so rows may change places between two pages.
     Unsorted,
+}
+
+impl Doubt {
+    /// Every doubt.
+    const ALL: [Self; 16] = [
+        Self::BadRows,
+        Self::CountDiffers,
+        Self::Duplicates,
+        Self::EndNotStated,
+        Self::FenceNotMet,
+        Self::Forgotten,
+        Self::HiddenRows,
+        Self::KeyNotUnique,
+        Self::KeylessResume,
+        Self::MutableSort,
+        Self::NoOverlap,
+        Self::OffsetCursor,
+        Self::OrderContradicted,
+        Self::Partial,
+        Self::SortNotShown,
+        Self::Unsorted,
+    ];
+
+    /// Its name, what it means, and what would remove it.
+    const fn words(self) -> [&'static str; 3] {
+        match self {
+            Self::BadRows => [
+                "bad_rows",
+                "rows have no usable key",
+                "name a field that every row has with `Query::key`",
+            ],
+            Self::CountDiffers => [
+                "count_differs",
+                "the API counts more rows than it showed",
+                "scan again with a credential that may read all rows",
+            ],
+            Self::Duplicates => [
+                "duplicates",
+                "the API showed rows more than once",
+                "sort by a unique field that never changes",
+            ],
+            Self::EndNotStated => [
+                "end_not_stated",
+                "no answer states where the list ends",
+                "let the dialect name the API's statement with `Next::End`",
+            ],
+            Self::FenceNotMet => [
+                "fence_not_met",
+                "the reverse order never overlapped the rows read",
+                "scan again while fewer rows are written",
+            ],
+            Self::Forgotten => [
+                "forgotten",
+                "the scan read more rows than it remembers while rows moved",
+                "read the list in ranges",
+            ],
+            Self::HiddenRows => [
+                "hidden_rows",
+                "the API counts rows that it does not show",
+                "ask for larger pages, or use a credential that may read all rows",
+            ],
+            Self::KeyNotUnique => [
+                "key_not_unique",
+                "one answer shows the same key twice",
+                "name a unique field with `Query::key`",
+            ],
+            Self::KeylessResume => [
+                "keyless_resume",
+                "the scan resumed among rows without a key",
+                "name a unique field with `Query::key`, or save checkpoints between pages",
+            ],
+            Self::MutableSort => [
+                "mutable_sort",
+                "the sort has a field that may change",
+                "sort by the key, or state `Query::immutable` for a field that never changes",
+            ],
+            Self::NoOverlap => [
+                "no_overlap",
+                "pages of a fixed size cannot overlap",
+                "use a dialect that asks for a page size or an offset",
+            ],
+            Self::OffsetCursor => [
+                "offset_cursor",
+                "the API's cursors or links hold offsets",
+                "read the list by offset with a sort by its key",
+            ],
+            Self::OrderContradicted => [
+                "order_contradicted",
+                "the keys are not in the order that the bounds of the ranges rest on",
+                "read the list in one scan",
+            ],
+            Self::Partial => [
+                "partial",
+                "the API states that an answer is partial",
+                "scan again when the API can reach all of its parts",
+            ],
+            Self::SortNotShown => [
+                "sort_not_shown",
+                "the rows do not show the fields that they are sorted by",
+                "select these fields with `Query::fields`",
+            ],
+            Self::Unsorted => [
+                "unsorted",
+                "the API cannot sort the list",
+                "`Query::new` with a dialect that sorts by the key, in place of `Query::unstable`",
+            ],
+        }
+    }
+
+    /// A stable name for reports and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.words()[0]
+    }
+
+    /// What would remove it.
+    #[must_use]
+    pub const fn remedy(self) -> &'static str {
+        self.words()[2]
+    }
+
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|doubt| doubt.name() == name)
+    }
 }
 
 impl fmt::Display for Doubt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::BadRows { rows } => write!(f, "{rows} rows have no usable key"),
-            Self::CountDiffers { seen, total } => {
-                write!(f, "the API counts {total} rows and showed {seen}")
-            }
-            Self::Forgotten => f.write_str("not all rows that came before are remembered"),
-            Self::HiddenRows => f.write_str("the API hides rows"),
-            Self::MutableSort => f.write_str("the sort has a field that may change"),
-            Self::PlainOffset => f.write_str("the API's links hold plain offsets"),
-            Self::ProbedEnd => f.write_str("the API does not show where the end is"),
-            Self::Unsorted => f.write_str("the list cannot be sorted"),
-        }
+        f.write_str(self.words()[1])
     }
+}
+
+/// `1 row`, `2 rows`.
+fn counted(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 /// A contradiction in an API's paging.
@@ -115,18 +288,6 @@ pub enum Inconsistency {
     },
     /// The next page's address leads to another origin. It was not followed.
     ForeignLink(ForeignLink),
-    /// The rows that the reverse order shows are never shown in the order of the scan.
-    HiddenEnd {
-        /// The last key in the order of the scan.
-        fence: Key,
-    },
-    /// The keys of a page do not follow one another: the sort is ignored, or the key is not unique.
-    KeysNotIncreasing {
-        /// A key.
-        key: Key,
-        /// The key that follows it.
-        next: Key,
-    },
     /// No row of a page has a key.
     NoKeys,
     /// Page after page brings no new row.
@@ -139,6 +300,8 @@ pub enum Inconsistency {
         /// The answers in a row without one.
         answers: u32,
     },
+    /// Rows stand in another order than in an earlier answer: the sort is ignored.
+    OrderChanges,
     /// A page came back that was delivered already.
     PageRepeats {
         /// The cursor that it was asked by.
@@ -176,18 +339,15 @@ impl fmt::Display for Inconsistency {
                 write!(f, "row `{key}` is there although the filter excludes it")
             }
             Self::ForeignLink(link) => link.fmt(f),
-            Self::HiddenEnd { fence } => {
-                write!(f, "row `{fence}` is there in reverse order but never in the scan's")
-            }
-            Self::KeysNotIncreasing { key, next } => {
-                write!(f, "keys are not increasing: `{next}` follows `{key}`")
-            }
             Self::NoKeys => f.write_str("no row of a page has a key"),
             Self::NoProgress { pages } => {
                 write!(f, "no progress: {pages} pages in a row brought no new row")
             }
             Self::NothingShown { answers } => {
                 write!(f, "{answers} answers in a row show no row although there are some")
+            }
+            Self::OrderChanges => {
+                f.write_str("rows stand in another order than in an earlier answer")
             }
             Self::PageRepeats { .. } => f.write_str("a page repeats an earlier one"),
             Self::ReverseIgnored => f.write_str("the direction of the sort is ignored"),
@@ -199,6 +359,8 @@ impl fmt::Display for Inconsistency {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     pub(crate) outcome: Option<Outcome>,
+    pub(crate) doubts: Vec<Doubt>,
+    pub(crate) order_contradicted: bool,
     pub(crate) rows: u64,
     pub(crate) pages: u64,
     pub(crate) requests: u64,
@@ -234,6 +396,19 @@ impl Report {
     #[must_use]
     pub const fn outcome(&self) -> Option<&Outcome> {
         self.outcome.as_ref()
+    }
+
+    /// Everything that speaks against completeness, in alphabetical order.
+    #[must_use]
+    pub fn doubts(&self) -> &[Doubt] {
+        &self.doubts
+    }
+
+    /// Whether an answer contradicted the [order of keys](crate::dialect::Dialect::keys_in_order) that the dialect
+    /// declares. The scan then joins its pages by equality alone, which proves as much.
+    #[must_use]
+    pub const fn order_contradicted(&self) -> bool {
+        self.order_contradicted
     }
 
     /// The rows delivered, those before a checkpoint included.
@@ -334,19 +509,35 @@ impl Report {
             }),
             _ => None,
         };
+        for doubt in &other.doubts {
+            self.doubt(*doubt);
+        }
+        self.order_contradicted |= other.order_contradicted;
         let rank = |outcome: &Option<Outcome>| match outcome {
-            Some(Outcome::Complete) => 0,
-            Some(Outcome::BestEffort { .. }) => 1,
-            Some(Outcome::LimitReached { .. }) => 2,
-            None => 3,
-            Some(Outcome::Cancelled) => 4,
-            Some(Outcome::Failed { .. }) => 5,
-            Some(Outcome::Inconsistent { .. }) => 6,
+            Some(Outcome::Complete { proof }) => (0, Some(*proof)),
+            Some(Outcome::BestEffort) => (1, None),
+            Some(Outcome::LimitReached { .. }) => (2, None),
+            None => (3, None),
+            Some(Outcome::Cancelled) => (4, None),
+            Some(Outcome::Failed { .. }) => (5, None),
+            Some(Outcome::LostPlace) => (6, None),
+            Some(Outcome::Inconsistent { .. }) => (7, None),
         };
         if rank(&other.outcome) > rank(&self.outcome) {
             self.outcome.clone_from(&other.outcome);
         }
         self
+    }
+
+    pub(crate) fn doubt(&mut self, doubt: Doubt) {
+        if let Err(at) = self.doubts.binary_search(&doubt) {
+            self.doubts.insert(at, doubt);
+        }
+    }
+
+    /// How a scan ends that has this proof.
+    pub(crate) fn concluded(&self, proof: Proof) -> Outcome {
+        if self.doubts.is_empty() { Outcome::Complete { proof } } else { Outcome::BestEffort }
     }
 
     pub(crate) fn total(&mut self, total: Option<u64>) {
@@ -375,12 +566,21 @@ impl fmt::Display for Report {
             None => f.write_str("not at its end")?,
             Some(outcome) => outcome.fmt(f)?,
         }
-        write!(f, ": {} rows in {} pages, {} requests", self.rows, self.pages, self.requests)?;
-        // Who asks through an SDK is not told.
+        for (at, doubt) in self.doubts.iter().enumerate() {
+            write!(f, "{}{doubt}", if at == 0 { " (" } else { "; " })?;
+        }
+        f.write_str(if self.doubts.is_empty() { "" } else { ")" })?;
+        let rows = counted(self.rows, "row");
+        let pages = counted(self.pages, "page");
+        write!(f, ": {rows} in {pages}, {}", counted(self.requests, "request"))?;
+        // A scan over an SDK's own calls knows of no retries.
         if self.retries > 0 {
             write!(f, ", {} of them repeated", self.retries)?;
         }
-        write!(f, ", {} shifts repaired", self.shifts_repaired)?;
+        write!(f, ", {} repaired", counted(self.shifts_repaired, "shift"))?;
+        if self.order_contradicted {
+            f.write_str("; the keys are not in the order that the dialect declares")?;
+        }
         match self.last_total().filter(|total| *total != self.rows) {
             Some(total) => write!(f, "; the API counts {total}"),
             None => Ok(()),

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
-use crate::page::members;
+use crate::page::{at_path, members};
 use crate::{Key, KeyRef};
 
 /// What a scan must know of a row.
@@ -18,6 +18,13 @@ pub trait Keyed {
     fn to_row(&self) -> Row {
         let key = self.key().map_or(RowKey::None, |key| RowKey::of(key.to_key()));
         Row::new(Bytes::new(), key, 0)
+    }
+
+    /// Hashes the values of these fields, by which the list is sorted before the key; whether the row shows all of
+    /// them. By default it shows none, so a scan that is sorted by other fields is best effort.
+    fn sort_values<H: Hasher>(&self, fields: &[String], hasher: &mut H) -> bool {
+        let _ = (fields, hasher);
+        false
     }
 
     /// Hashes what tells the row from others, its key by default; whether there is anything.
@@ -188,6 +195,17 @@ impl Keyed for Row {
 
     fn to_row(&self) -> Row {
         self.clone()
+    }
+
+    fn sort_values<H: Hasher>(&self, fields: &[String], hasher: &mut H) -> bool {
+        let json = core::str::from_utf8(&self.json).unwrap_or_default();
+        let values = fields.iter().map(|field| at_path(json, field));
+        let mut shows_all = true;
+        for value in values {
+            shows_all &= value.is_some();
+            value.hash(hasher);
+        }
+        shows_all
     }
 
     fn identify<H: Hasher>(&self, hasher: &mut H) -> bool {

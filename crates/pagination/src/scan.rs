@@ -12,17 +12,17 @@
 //! [`Pages`](crate::Pages) drives it over a tower service; a test or a loop of your own drives it as
 //! well. It has no clock and does no I/O.
 
-mod anchored;
-mod circle;
 mod cursor;
+mod cycle;
 mod index;
+mod memory;
+mod offset;
+mod plain;
+mod requests;
 mod rows;
-mod seen;
-mod single;
 mod size;
 #[cfg(test)]
 mod tests;
-mod window;
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -34,14 +34,13 @@ use retry_policy::safety::Shrinkable;
 use crate::checkpoint::Resume;
 use crate::dialect::Method;
 use crate::page::Page;
-use crate::query::PagePosition;
 use crate::report::Report;
-use crate::{Checkpoint, InvalidCheckpoint, InvalidQuery, Key, Keyed, Order, Outcome, Query, Row};
-use anchored::Anchored;
-use cursor::Cursored;
-use rows::Origin;
-use seen::Seen;
+use crate::{Checkpoint, InvalidCheckpoint, InvalidQuery, Keyed, Outcome, Query, Row};
+use cursor::Cursor;
+use offset::Offset;
+use rows::{Before, Origin};
 
+pub use crate::query::PageRequest;
 pub use rows::Rows;
 
 /// A scan of one query, whose pages hold rows of the type `R`.
@@ -61,9 +60,8 @@ pub struct Scan<R = Row> {
 /// How the next page is found.
 #[derive(Debug)]
 enum Walk<R> {
-    Anchored(Box<Anchored<R>>),
-    Cursor(Box<Cursored<R>>),
-    Seen(Box<Seen<R>>),
+    Cursor(Box<Cursor<R>>),
+    Offset(Box<Offset<R>>),
 }
 
 /// What the scan needs next.
@@ -85,69 +83,12 @@ pub enum Step<R = Row> {
     Wait,
 }
 
-/// A page to ask for.
-#[derive(Clone, Debug)]
-pub struct PageRequest {
-    pub(crate) id: u64,
-    pub(crate) at: PagePosition,
-    pub(crate) rows: u32,
-    pub(crate) mark: Shrinkable,
-}
-
-impl PageRequest {
-    /// Its number, by which the answer is handed in.
-    #[must_use]
-    pub const fn id(&self) -> u64 {
-        self.id
-    }
-
-    /// The rows to ask for.
-    #[must_use]
-    pub const fn rows(&self) -> u32 {
-        self.rows
-    }
-
-    /// The cursor behind which the page begins, if it begins behind one.
-    #[must_use]
-    pub fn cursor(&self) -> Option<&str> {
-        match &self.at {
-            PagePosition::Cursor(cursor) => cursor.as_deref(),
-            PagePosition::Rank { .. } => None,
-        }
-    }
-
-    /// The rank at which the page begins and its order, unless it begins behind a cursor.
-    #[must_use]
-    pub const fn rank(&self) -> Option<(u64, Order)> {
-        match self.at {
-            PagePosition::Rank { skip, order, .. } => Some((skip, order)),
-            PagePosition::Cursor(_) => None,
-        }
-    }
-
-    /// The key that all its rows follow in the order of the scan, if it begins behind one.
-    #[must_use]
-    pub const fn above(&self) -> Option<&Key> {
-        match &self.at {
-            PagePosition::Rank { above, .. } => above.as_ref(),
-            PagePosition::Cursor(_) => None,
-        }
-    }
-
-    /// Whether the scan can ask for fewer rows instead.
-    #[must_use]
-    pub const fn is_shrinkable(&self) -> bool {
-        self.mark.can_shrink()
-    }
-}
-
-/// Every walk answers the same calls.
+/// Both walks answer the same calls.
 macro_rules! walk {
     ($walk:expr, $name:ident => $call:expr) => {
         match $walk {
-            Walk::Anchored($name) => $call,
             Walk::Cursor($name) => $call,
-            Walk::Seen($name) => $call,
+            Walk::Offset($name) => $call,
         }
     };
 }
@@ -159,14 +100,8 @@ impl<R: Keyed> Scan<R> {
         let query = query.untyped();
         let terms = &query.terms;
         let walk = match terms.spec.method {
-            Method::Offset | Method::PageIndex { .. } => {
-                if terms.is_unstable || !terms.sorted.is_empty() {
-                    Walk::Seen(Box::new(Seen::new(terms)))
-                } else {
-                    Walk::Anchored(Box::new(Anchored::new(terms)))
-                }
-            }
-            Method::Cursor | Method::Link => Walk::Cursor(Box::new(Cursored::new(terms))),
+            Method::Cursor | Method::Link => Walk::Cursor(Box::new(Cursor::new(terms))),
+            Method::Offset | Method::PageIndex { .. } => Walk::Offset(Box::new(Offset::new(terms))),
         };
         let (fingerprint, left) = (query.fingerprint(), terms.limit);
         let end = (left == Some(0)).then_some(Outcome::LimitReached { more: None });
@@ -194,29 +129,20 @@ impl<R: Keyed> Scan<R> {
         if scan.left == Some(0) {
             scan.end = Some(Outcome::LimitReached { more: None });
         }
-        let is_accepted = match checkpoint.place.clone() {
-            Resume::End => {
-                scan.end = Some(Outcome::Complete);
+        scan.report.doubts.clone_from(&checkpoint.doubts);
+        let is_accepted = match (checkpoint.place.clone(), &mut scan.walk) {
+            (Resume::End { proof }, _) => {
+                scan.end = Some(scan.report.concluded(proof));
                 true
             }
-            place => walk!(&mut scan.walk, walk => walk.resume(place)),
+            (place, Walk::Cursor(walk)) => walk.resume(place, &mut scan.report),
+            (place, Walk::Offset(walk)) => walk.resume(place, checkpoint.rows),
         };
         if !is_accepted {
             return Err(InvalidCheckpoint::OtherQuery);
         }
         scan.here = Some(checkpoint);
         Ok(scan)
-    }
-
-    /// No row with a greater key is owed.
-    pub(crate) fn with_fence(mut self, key: Option<Key>) -> Self {
-        if let (Walk::Anchored(walk), Some(key)) = (&mut self.walk, key) {
-            // Of a scan in descending order it is the first row, not the last.
-            if self.query.terms.order() == Order::Ascending {
-                walk.fence_at(key);
-            }
-        }
-        self
     }
 
     /// What the scan needs next.
@@ -226,18 +152,18 @@ impl<R: Keyed> Scan<R> {
             return Step::Done;
         }
         let left = self.left;
-        walk!(&mut self.walk, walk => walk.needs(left));
+        walk!(&mut self.walk, walk => walk.left = left);
         match walk!(&mut self.walk, walk => walk.step(&mut self.report)) {
             WalkStep::Fetch(ask) => Step::Fetch(ask),
-            WalkStep::Rows { rows, origin, is_last } => self.rows(rows, origin, is_last),
+            WalkStep::Rows { rows, origin } => self.rows(rows, origin),
             WalkStep::Wait => Step::Wait,
             WalkStep::Failed(id) => {
                 self.report.outcome = Some(Outcome::Failed { at: self.report.rows });
                 Step::Failed { id }
             }
             WalkStep::Done(outcome) => {
-                if outcome == Outcome::Complete {
-                    self.here = Some(self.checkpoint_at(Resume::End));
+                if let Outcome::Complete { proof } = outcome {
+                    self.here = Some(self.checkpoint_at(Resume::End { proof }));
                 }
                 (self.report.outcome, self.end) = (Some(outcome.clone()), Some(outcome));
                 Step::Done
@@ -246,21 +172,25 @@ impl<R: Keyed> Scan<R> {
     }
 
     /// The rows of a page, no more of them than the limit leaves.
-    fn rows(&mut self, mut list: Vec<R>, origin: Origin, mut is_last: bool) -> Step<R> {
-        let (before, of) = (self.report.rows, list.len());
+    fn rows(&mut self, mut list: Vec<R>, origin: Origin) -> Step<R> {
+        let before = Before {
+            query: self.fingerprint,
+            rows: self.report.rows,
+            doubts: self.report.doubts.clone(),
+        };
+        let (of, is_last) = (list.len(), matches!(origin, Origin::Last(..)));
         let mut more = false;
         if let Some(left) = &mut self.left {
             let most = usize::try_from(*left).unwrap_or(usize::MAX);
             more = list.len() > most;
-            is_last &= !more;
             list.truncate(most);
             *left -= list.len() as u64;
         }
-        self.report.rows = before.saturating_add(list.len() as u64);
+        self.report.rows = before.rows.saturating_add(list.len() as u64);
         if self.query.terms.key.is_required {
             self.report.bad_rows += keyless(&list);
         }
-        let rows = Rows::new(list, of, origin, self.fingerprint, before, is_last);
+        let rows = Rows::new(list, of, origin, before);
         self.here = None;
         if more {
             self.here = Some(rows.checkpoint());
@@ -279,8 +209,11 @@ impl<R: Keyed> Scan<R> {
             return None;
         }
         let left = self.left;
-        walk!(&mut self.walk, walk => walk.needs(left));
-        walk!(&mut self.walk, walk => walk.ask(&self.report))
+        walk!(&mut self.walk, walk => walk.left = left);
+        match &mut self.walk {
+            Walk::Cursor(walk) => walk.ask(),
+            Walk::Offset(walk) => walk.ask(&self.report),
+        }
     }
 
     /// The request for a page.
@@ -297,48 +230,57 @@ impl<R: Keyed> Scan<R> {
 
     /// The page that an ask brought.
     pub fn answer(&mut self, id: u64, page: Page<R>) {
-        walk!(&mut self.walk, walk => walk.answer(id, page, &mut self.report));
+        walk!(&mut self.walk, walk => walk.requests.answer(id, page));
     }
 
     /// The page was too heavy for the server: whether the scan asks for a smaller one instead.
     pub fn too_heavy(&mut self, id: u64, attempts: Option<&Attempts>) -> bool {
         let carried = attempts.map_or_else(Shrinkable::new, Shrinkable::following);
-        let shrinks = walk!(&mut self.walk, walk => walk.too_heavy(id, carried));
+        let shrinks = !self.is_linked()
+            && walk!(&mut self.walk, walk => walk.requests.too_heavy(id, carried, &mut walk.size));
         self.report.shrinks += u64::from(shrinks);
         shrinks
     }
 
-    /// The API has said that it gives no more rows than this: whether the scan asks for as many instead.
+    /// The API states that it gives no more rows than this: whether the scan asks for as many instead.
     pub fn at_most(&mut self, id: u64, ceiling: u32) -> bool {
-        let shrinks = walk!(&mut self.walk, walk => walk.at_most(id, ceiling));
+        let shrinks = !self.is_linked()
+            && walk!(&mut self.walk, walk => walk.requests.at_most(id, ceiling, &mut walk.size));
+        if let Walk::Offset(walk) = &mut self.walk {
+            walk.counted = walk.counted.map(|most| if shrinks { most.min(ceiling) } else { most });
+        }
         self.report.shrinks += u64::from(shrinks);
         shrinks
+    }
+
+    fn is_linked(&self) -> bool {
+        matches!(&self.walk, Walk::Cursor(walk) if walk.is_linked())
     }
 
     /// A page of this many rows took this long: the next is smaller if that is near the API's limit.
     /// Whether it is.
     pub fn took(&mut self, rows: u32, time: Duration) -> bool {
-        let shrinks = walk!(&mut self.walk, walk => walk.size().took(rows, time));
+        let shrinks = walk!(&mut self.walk, walk => walk.size.took(rows, time));
         self.report.shrinks += u64::from(shrinks);
         shrinks
     }
 
     /// The API has asked for a wait: fewer pages are asked for ahead.
     pub fn throttled(&mut self) {
-        walk!(&mut self.walk, walk => walk.ahead().throttled());
+        walk!(&mut self.walk, walk => walk.prefetch.throttled());
     }
 
     /// The API refuses what was asked: whether the scan can do without.
     pub fn refused(&mut self, id: u64) -> bool {
         match &mut self.walk {
-            Walk::Anchored(walk) => walk.refused(id),
-            Walk::Cursor(_) | Walk::Seen(_) => false,
+            Walk::Cursor(_) => false,
+            Walk::Offset(walk) => walk.refused(id),
         }
     }
 
     /// The page could not be had. It is asked for again after [`retry_failed`](Self::retry_failed).
     pub fn failed(&mut self, id: u64) {
-        walk!(&mut self.walk, walk => walk.failed(id));
+        walk!(&mut self.walk, walk => walk.requests.fail(id));
     }
 
     /// Asks again for the pages that failed.
@@ -346,7 +288,7 @@ impl<R: Keyed> Scan<R> {
         if matches!(self.report.outcome, Some(Outcome::Failed { .. })) {
             self.report.outcome = None;
         }
-        walk!(&mut self.walk, walk => walk.retry_failed());
+        walk!(&mut self.walk, walk => walk.requests.retry_failed());
     }
 
     /// Ends the scan where it is.
@@ -388,24 +330,8 @@ impl<R: Keyed> Scan<R> {
     }
 
     fn checkpoint_at(&self, place: Resume) -> Checkpoint {
-        Checkpoint { query: self.fingerprint, rows: self.report.rows, place }
-    }
-}
-
-impl Query {
-    /// The request for a page.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidQuery::TooLong`] if filters and cursor make an address that no request can carry,
-    /// [`InvalidQuery::FiltersNotSent`] if the dialect has not written the filters.
-    pub fn request<B: From<bytes::Bytes>>(
-        &self,
-        ask: &PageRequest,
-    ) -> Result<Request<B>, InvalidQuery> {
-        let mut request = self.terms.request(&ask.at, ask.rows)?;
-        request.extensions_mut().insert(ask.mark);
-        Ok(request)
+        let doubts = self.report.doubts.clone();
+        Checkpoint { query: self.fingerprint, rows: self.report.rows, doubts, place }
     }
 }
 
@@ -414,7 +340,7 @@ enum WalkStep<R> {
     Fetch(PageRequest),
     Done(Outcome),
     Failed(u64),
-    Rows { rows: Vec<R>, origin: Origin, is_last: bool },
+    Rows { rows: Vec<R>, origin: Origin },
     Wait,
 }
 

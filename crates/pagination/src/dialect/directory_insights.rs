@@ -25,7 +25,7 @@ pub const DIRECTORY_INSIGHTS: Dialect<DirectoryInsights> = Dialect::of(Spec {
     method: Method::Cursor,
     carrier: Carrier::Body,
     ceiling: |_| 10_000,
-    key: KeyField { paths: &["id"], is_required: false },
+    key: KeyField { paths: &["id"], is_required: false, is_unique: true },
     fields: Some(("fields", "")),
     own_parameters: &["limit", "sort", "skip", "search_after", "search_term"],
     organization: Some(("x-org-id", &[])),

@@ -23,7 +23,7 @@ pub const IXON: Dialect<Ixon> = Dialect::of(Spec {
     method: Method::Cursor,
     // No ceiling is documented; the vendor's own code asks for 250 to 4000 rows. Our choice.
     ceiling: |_| 1000,
-    key: KeyField { paths: &["publicId"], is_required: false },
+    key: KeyField { paths: &["publicId"], is_required: false, is_unique: true },
     has_reverse: false,
     fields: Some(("fields", ",")),
     own_parameters: &["page-after", "page-size"],

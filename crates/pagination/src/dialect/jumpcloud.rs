@@ -31,15 +31,16 @@ pub const JUMPCLOUD_V2: Dialect<JumpCloudV2> = Dialect::of(V2);
 
 /// The v2 lists that are paged by `Link: <…>; rel="next"` alone.
 ///
-/// Lists that take `skip` are better read as [`JUMPCLOUD_V2`]: a link holds a plain offset, which no
-/// anchor protects.
+/// Lists that take `skip` are better read as [`JUMPCLOUD_V2`]: a link holds an offset, so rows are lost while rows are
+/// deleted, and the scan is best effort.
 pub const JUMPCLOUD_V2_LINK: Dialect<JumpCloudV2> = Dialect::of(V2_LINK);
 
 pub(super) const V1: Spec = Spec {
     name: "jumpcloud-v1",
     ceiling: |_| 100,
     method: Method::Offset,
-    key: KeyField { paths: &["_id"], is_required: true },
+    key: KeyField { paths: &["_id"], is_required: true, is_unique: true },
+    keys_in_order: true,
     sort_fields: &["_id"],
     sort_separator: Some(' '),
     lists: Some(&Lists { is_list: is_list_v1, pages_by: PAGES_BY, parameter: "sort" }),
@@ -67,7 +68,7 @@ pub(super) const V1: Spec = Spec {
 const V2: Spec = Spec {
     name: "jumpcloud-v2",
     ceiling: |path| if path.contains("/systeminsights/") { 10_000 } else { 100 },
-    key: KeyField { paths: &["id"], is_required: true },
+    key: KeyField { paths: &["id"], is_required: true, is_unique: true },
     sort_fields: &["_id", "id"],
     lists: Some(&Lists {
         is_list: |path| path.contains("/v2/"),
@@ -86,7 +87,7 @@ const V2: Spec = Spec {
 const V2_LINK: Spec = Spec {
     name: "jumpcloud-v2-link",
     method: Method::Link,
-    key: KeyField { paths: &["id"], is_required: false },
+    key: KeyField { paths: &["id"], is_required: false, is_unique: true },
     call: call_v2_link,
     page: page_v2_link,
     bound: None,

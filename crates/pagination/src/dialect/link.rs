@@ -6,14 +6,14 @@ use crate::page::{Answer, KeyField, Next, NotAPage, Page};
 
 /// A bare array, and the next page's address in a header. A page without one is the last.
 ///
-/// A link is followed only to the origin that was asked. One that holds a page number is a plain offset, which
-/// loses rows while rows are deleted: a list of several such pages is best effort.
+/// A link is followed only to the origin that was asked. One that holds a page number or an offset loses rows while
+/// rows are deleted, so the scan is best effort; so is one that ends with a full page, which may lack its link.
 pub const LINK: Dialect = Dialect::of(Spec {
     name: "link",
     method: Method::Link,
     // GitHub's largest page.
     ceiling: |_| 100,
-    key: KeyField { paths: &["id"], is_required: false },
+    key: KeyField { paths: &["id"], is_required: false, is_unique: false },
     has_reverse: false,
     own_parameters: &["per_page", "page"],
     call,

@@ -17,7 +17,8 @@ pub const OPERATIONS1: Dialect<Operations1> = Dialect::of(Spec {
     name: "operations1",
     method: Method::PageIndex { first: 0 },
     ceiling: |_| 200,
-    key: KeyField { paths: &["id"], is_required: true },
+    key: KeyField { paths: &["id"], is_required: true, is_unique: true },
+    keys_in_order: true,
     sort_fields: &["id"],
     // One field only: any other order has no tie-breaker.
     lists: Some(&Lists {

@@ -5,7 +5,7 @@ use http::HeaderMap;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::json::{elements, every_member, members};
+use super::json::{at_path, elements, every_member, members};
 use super::{Next, NotAPage, Page};
 use crate::row::RowKey;
 use crate::{Key, Row};
@@ -25,6 +25,8 @@ pub(crate) struct KeyField {
     pub(crate) paths: &'static [&'static str],
     /// Whether a row without one is a bad row.
     pub(crate) is_required: bool,
+    /// Whether the dialect or the caller states that no two rows share one.
+    pub(crate) is_unique: bool,
 }
 
 /// A member of an answer's object, if it is there.
@@ -114,18 +116,33 @@ impl<'a> Answer<'a> {
     ///
     /// [`NotAPage::NoList`] if there are several lists.
     pub fn only_list(&self) -> Result<Page, NotAPage> {
-        let mut lists =
-            every_member(self.text()?)?.into_iter().filter(|raw| raw.get().starts_with('['));
+        self.only_list_but("")
+    }
+
+    /// The same, whatever the member with this name is.
+    pub(crate) fn only_list_but(&self, other: &str) -> Result<Page, NotAPage> {
+        let is_list = |(name, raw): &(_, &RawValue)| *name != other && raw.get().starts_with('[');
+        let mut lists = every_member(self.text()?)?.into_iter().filter(is_list);
         match (lists.next(), lists.next()) {
             (None, _) => Ok(Page::default()),
-            (Some(list), None) => self.rows(list.get()),
+            (Some((_, list)), None) => self.rows(list.get()),
             (Some(_), Some(_)) => Err(NotAPage::NoList { part: "body" }),
         }
     }
 
+    /// Whether a member of the body that is a text looks like the cursor of a next page.
+    pub(crate) fn has_other_token(&self) -> Result<bool, NotAPage> {
+        let looks_like_one = |(name, raw): &(String, &RawValue)| {
+            let name = name.to_ascii_lowercase();
+            let is_named = ["token", "cursor", "next"].iter().any(|part| name.contains(part));
+            is_named && raw.get().starts_with('"') && raw.get().len() > 2
+        };
+        Ok(every_member(self.text()?)?.iter().any(looks_like_one))
+    }
+
     /// Whether a member of the body is a list.
     pub(crate) fn has_list(&self) -> Result<bool, NotAPage> {
-        Ok(every_member(self.text()?)?.iter().any(|raw| raw.get().starts_with('[')))
+        Ok(every_member(self.text()?)?.iter().any(|(_, raw)| raw.get().starts_with('[')))
     }
 
     fn rows(&self, list: &str) -> Result<Page, NotAPage> {
@@ -162,6 +179,19 @@ impl<'a> Answer<'a> {
 }
 
 impl<'a> Part<'a> {
+    pub(crate) const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Whether it is there and says something: not null, false, zero or empty.
+    pub(crate) fn is_set(&self) -> bool {
+        let empty = ["null", "false", "0", "\"\"", "[]", "{}"];
+        self.raw.is_some_and(|raw| {
+            let compact: String = raw.get().split_whitespace().collect();
+            !empty.contains(&compact.as_str())
+        })
+    }
+
     /// The JSON text; `None` if the member is missing.
     #[must_use]
     pub fn json(&self) -> Option<&'a str> {
@@ -205,7 +235,7 @@ impl KeyField {
     fn of(self, row: &str) -> RowKey {
         match self.paths {
             [] => RowKey::None,
-            [path] if !path.contains('.') => Self::single(row, path),
+            [path] => at_path(row, path).map_or(RowKey::None, |raw| single(row, raw)),
             paths => {
                 let parts: Option<Vec<String>> = paths.iter().map(|path| part(row, path)).collect();
                 match parts {
@@ -215,41 +245,30 @@ impl KeyField {
             }
         }
     }
+}
 
-    fn single(row: &str, field: &'static str) -> RowKey {
-        let Ok([Some(raw)]) = members(row, [field]) else {
-            return RowKey::None;
-        };
-        let raw = raw.get();
-        if let Some(text) = raw.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
-            if !text.contains('\\') {
-                // The text is part of the row, which is no longer than a body may be.
-                let start = text.as_ptr().addr() - row.as_ptr().addr();
-                let (start, end) = (u32::try_from(start), u32::try_from(start + text.len()));
-                if let (Ok(start), Ok(end)) = (start, end) {
-                    return RowKey::Span { start, end };
-                }
+/// A row's key, which stands in the row as this JSON.
+fn single(row: &str, raw: &str) -> RowKey {
+    if let Some(text) = raw.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
+        if !text.contains('\\') {
+            // The text is part of the row, which is no longer than a body may be.
+            let start = text.as_ptr().addr() - row.as_ptr().addr();
+            let (start, end) = (u32::try_from(start), u32::try_from(start + text.len()));
+            if let (Ok(start), Ok(end)) = (start, end) {
+                return RowKey::Span { start, end };
             }
         }
-        match serde_json::from_str(raw).ok().as_ref().and_then(Key::from_json) {
-            Some(Key::Text(text)) => RowKey::Text(text.into()),
-            Some(Key::Number(number)) => RowKey::number(number),
-            None => RowKey::None,
-        }
+    }
+    match serde_json::from_str(raw).ok().as_ref().and_then(Key::from_json) {
+        Some(Key::Text(text)) => RowKey::Text(text.into()),
+        Some(Key::Number(number)) => RowKey::number(number),
+        None => RowKey::None,
     }
 }
 
 /// The text or number at a path of members.
-fn part(row: &str, path: &'static str) -> Option<String> {
-    let (field, below) = match path.split_once('.') {
-        Some((field, below)) => (field, Some(below)),
-        None => (path, None),
-    };
-    let [found] = members(row, [field]).ok()?;
-    let raw = found?.get();
-    if let Some(below) = below {
-        return part(raw, below);
-    }
+fn part(row: &str, path: &str) -> Option<String> {
+    let raw = at_path(row, path)?;
     let value: Value = serde_json::from_str(raw).ok()?;
     Key::from_json(&value).map(|_| raw.to_owned())
 }
@@ -269,7 +288,7 @@ mod tests {
         is_required: bool,
     ) -> Result<Page, NotAPage> {
         let (headers, body) = (HeaderMap::new(), Bytes::from_static(list.as_bytes()));
-        let key = KeyField { paths, is_required };
+        let key = KeyField { paths, is_required, is_unique: true };
         Answer { headers: &headers, body: &body, key }.list()
     }
 
@@ -335,7 +354,7 @@ mod tests {
         let deep =
             format!("[{{\"_id\":\"a\",\"x\":{}{}}}]", "[".repeat(100_000), "]".repeat(100_000));
         let (headers, body) = (HeaderMap::new(), Bytes::from(deep));
-        let key = KeyField { paths: &["_id"], is_required: true };
+        let key = KeyField { paths: &["_id"], is_required: true, is_unique: true };
         let answer = Answer { headers: &headers, body: &body, key };
         assert_eq!(answer.list().unwrap().rows.len(), 1);
     }

@@ -8,11 +8,11 @@ use serde_json::value::RawValue;
 /// The members of an object, by name, as they stand in the body. Of a name that comes twice the last counts.
 pub(crate) fn members<'a, const N: usize>(
     text: &'a str,
-    names: [&'static str; N],
+    names: [&str; N],
 ) -> Result<[Option<&'a RawValue>; N], serde_json::Error> {
-    struct Members<const N: usize>([&'static str; N]);
+    struct Members<'n, const N: usize>([&'n str; N]);
 
-    impl<'de, const N: usize> Visitor<'de> for Members<N> {
+    impl<'de, const N: usize> Visitor<'de> for Members<'_, N> {
         type Value = [Option<&'de RawValue>; N];
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -39,12 +39,20 @@ pub(crate) fn members<'a, const N: usize>(
     Ok(found)
 }
 
-/// The values of an object's members, as they stand in the body.
-pub(super) fn every_member(text: &str) -> Result<Vec<&RawValue>, serde_json::Error> {
+/// The value at a path of members, as in `to.id`.
+pub(crate) fn at_path<'a>(text: &'a str, path: &str) -> Option<&'a str> {
+    path.split('.').try_fold(text, |text, name| {
+        let [found] = members(text, [name]).ok()?;
+        Some(found?.get())
+    })
+}
+
+/// The members of an object: their names, and their values as they stand in the body.
+pub(super) fn every_member(text: &str) -> Result<Vec<(String, &RawValue)>, serde_json::Error> {
     struct Every;
 
     impl<'de> Visitor<'de> for Every {
-        type Value = Vec<&'de RawValue>;
+        type Value = Vec<(String, &'de RawValue)>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("an object")
@@ -52,8 +60,8 @@ pub(super) fn every_member(text: &str) -> Result<Vec<&RawValue>, serde_json::Err
 
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
             let mut values = Vec::new();
-            while map.next_key::<IgnoredAny>()?.is_some() {
-                values.push(map.next_value()?);
+            while let Some(name) = map.next_key()? {
+                values.push((name, map.next_value()?));
             }
             Ok(values)
         }
@@ -66,7 +74,7 @@ pub(super) fn every_member(text: &str) -> Result<Vec<&RawValue>, serde_json::Err
 }
 
 /// Which of these a member's name is, unescaped.
-struct Name<'a>(&'a [&'static str]);
+struct Name<'a>(&'a [&'a str]);
 
 impl<'de> DeserializeSeed<'de> for Name<'_> {
     type Value = Option<usize>;

@@ -33,19 +33,18 @@ pub fn object_id_at(time: SystemTime) -> Key {
     Key::Text(format!("{seconds:08x}0000000000000000"))
 }
 
-/// Bounds that cut the keys from the first to the last into parts of equal width, the last key, and the requests
-/// made.
+/// Bounds that cut the keys from the first to the last into parts of equal width, and the requests made.
 pub(super) async fn even<F: Fetch + Clone>(
     fetch: &F,
     query: &Query,
     parts: u32,
-) -> Result<(Vec<Key>, Option<Key>, u64), CannotSplit<F::Error>> {
+) -> Result<(Vec<Key>, u64), CannotSplit<F::Error>> {
     let ends = [Order::Ascending, Order::Descending];
     let mut ends = all(ends.map(|order| keys(fetch.clone(), query, order, None))).await.into_iter();
     let mut next = || ends.next().transpose().map(Option::unwrap_or_default);
     let (lowest, highest) = (next()?, next()?);
     let (Some(first), Some(last)) = (lowest.first().cloned(), highest.first().cloned()) else {
-        return Ok((Vec::new(), None, 2));
+        return Ok((Vec::new(), 2));
     };
     let is_sorted = lowest.windows(2).all(|pair| pair[0] < pair[1]);
     if !is_sorted || highest.windows(2).any(|pair| pair[0] <= pair[1]) || first > last {
@@ -77,8 +76,7 @@ pub(super) async fn even<F: Fetch + Clone>(
             None => Key::Number(at),
         });
     }
-    // A single row could be the first as well as the last.
-    Ok((bounds, Some(last).filter(|_| highest.len() > 1), 2))
+    Ok((bounds, 2))
 }
 
 /// A number of up to 120 bits in lower-case hexadecimal digits.
@@ -87,8 +85,7 @@ fn hex(text: &str) -> Option<i128> {
     (text.len() <= 30 && text.bytes().all(is_hex)).then(|| i128::from_str_radix(text, 16).ok())?
 }
 
-/// Proves that the filter keeps rows apart at this bound and that none lies between: the greatest key below it, and
-/// the requests made.
+/// Proves that the filter keeps rows apart at this bound and that none lies between; the requests made.
 ///
 /// The rows next to it on both sides must lie where the filter says, and follow one another when asked for
 /// behind the lower one alone. A filter that is ignored shows rows of the other side; a bound that is read as
@@ -97,7 +94,7 @@ pub(super) async fn prove<F: Fetch + Clone>(
     fetch: F,
     query: &Query,
     bound: &Key,
-) -> Result<(Option<Key>, u64), CannotSplit<F::Error>> {
+) -> Result<u64, CannotSplit<F::Error>> {
     let not_proved = || CannotSplit::NotProved { bound: bound.clone() };
     let mut requests = 0;
     for _ in 0..TRIES {
@@ -120,26 +117,24 @@ pub(super) async fn prove<F: Fetch + Clone>(
         if !is_reversed || above.windows(2).any(|pair| pair[0] >= pair[1]) {
             return Err(not_proved());
         }
-        // A single row could be the first as well as the last.
-        let fence = (below.len() > 1).then(|| below[0].clone());
         // Behind the row below the bound comes the row above it, or, if there is none on one side, what the
         // collection itself begins or ends with.
         match (below.first(), above.first(), next.first()) {
             (Some(_) | None, Some(expected), Some(found)) if expected == found => {
-                return Ok((fence, requests));
+                return Ok(requests);
             }
             (Some(_), None, None) => {
                 let last = keys(fetch.clone(), query, Order::Descending, None).await?;
                 requests += 1;
                 if last.first() < Some(bound) {
-                    return Ok((fence, requests));
+                    return Ok(requests);
                 }
             }
             (None, None, None) => {
                 let last = keys(fetch.clone(), query, Order::Descending, None).await?;
                 requests += 1;
                 if last.is_empty() {
-                    return Ok((fence, requests));
+                    return Ok(requests);
                 }
             }
             _ => {}

@@ -102,6 +102,12 @@ impl Terms {
         self.finish(&target, body)
     }
 
+    /// The path and query of a walk's first request; empty if it cannot be made.
+    pub(crate) fn first_target(&self, rows: u32) -> String {
+        let request = self.request::<Bytes>(&PagePosition::Cursor(None), rows);
+        request.map(|request| request.uri().to_string()).unwrap_or_default()
+    }
+
     /// Adds the filters for the keys of the range, and above the last one read.
     fn bound_keys(&self, above: Option<&Key>, call: &mut Call<'_>) {
         let Some(bound) = self.spec.bound else { return };

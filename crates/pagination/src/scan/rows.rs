@@ -1,10 +1,11 @@
-//! The rows of one step, and the places behind each of them.
+//! The rows of one step, and the checkpoint after each of them.
 
 use std::sync::Arc;
 
-use super::keyless;
+use super::memory::ROWS_OF_A_CHECKPOINT;
 use crate::checkpoint::Resume;
-use crate::{Checkpoint, Key, KeyRef, Keyed, Row};
+use crate::marks::Anchor;
+use crate::{Checkpoint, Doubt, Key, KeyRef, Keyed, Order, Row};
 
 /// Rows that no other step delivers, in the scan's order.
 #[derive(Clone, Debug)]
@@ -13,51 +14,98 @@ pub struct Rows<R = Row> {
     /// The rows of the page, those beyond the query's limit included.
     of: usize,
     origin: Origin,
-    query: u64,
-    /// The rows delivered before these.
-    before: u64,
-    /// Whether the scan is complete with them.
-    is_last: bool,
+    /// The checkpoint before these rows.
+    before: Before,
+}
+
+/// What a scan has done before a step.
+#[derive(Clone, Debug)]
+pub(super) struct Before {
+    pub(super) query: u64,
+    pub(super) rows: u64,
+    pub(super) doubts: Vec<Doubt>,
 }
 
 /// Where the rows come from.
 #[derive(Clone, Debug)]
 pub(super) enum Origin {
-    Anchored {
-        first_rank: u64,
-        /// The last key before these rows, and the rows without one behind it.
-        last: Option<Arc<Key>>,
-        beyond: u64,
-        /// The rows without a key in all, before these.
-        bad: u64,
-        fence: Option<Arc<Key>>,
-        hidden: bool,
-    },
     Cursor {
         page: Option<Arc<str>>,
         next: Option<Arc<str>>,
         repeats: bool,
-        taken: Vec<Option<Key>>,
+        taken: Vec<Anchor>,
     },
-    Seen {
-        /// The rank of the page, and of the one that follows it.
+    /// The scan is complete with these rows.
+    Last(crate::Proof, Box<Self>),
+    Offset {
+        /// The rank of the first row.
+        rank: u64,
+        place: Place,
+    },
+    /// Rows of pages that do not overlap.
+    Plain {
+        /// The rank of the page, and of the one after it.
         page: u64,
         next: u64,
-        pass: u32,
-        known: Vec<Key>,
+        place: Place,
     },
 }
 
+/// What an offset walk stores of the rows that it has read.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) read: Tail,
+    /// The greatest key in the declared order of the scan, if there is one.
+    pub(super) greatest: Option<(Order, Option<Key>)>,
+    pub(super) fields: Arc<[String]>,
+}
+
+/// The newest rows read, page by page.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tail(Vec<Arc<[Anchor]>>);
+
+impl Tail {
+    pub(super) fn push<R: Keyed>(&mut self, rows: &[R], fields: &[String]) {
+        let newest = &rows[rows.len().saturating_sub(ROWS_OF_A_CHECKPOINT)..];
+        self.0.push(newest.iter().filter_map(|row| Anchor::of(row, fields)).collect());
+        let rows: usize = self.0.iter().map(|page| page.len()).sum();
+        let mut surplus = rows.saturating_sub(ROWS_OF_A_CHECKPOINT);
+        self.0.retain(|page| {
+            let is_surplus = page.len() <= surplus;
+            surplus = if is_surplus { surplus - page.len() } else { 0 };
+            !is_surplus
+        });
+    }
+
+    pub(super) fn of(anchors: Vec<Anchor>) -> Self {
+        Self(vec![anchors.into()])
+    }
+
+    /// The rows from the newest back.
+    pub(super) fn newest_first(&self) -> impl Iterator<Item = &Anchor> {
+        self.0.iter().rev().flat_map(|page| page.iter().rev())
+    }
+}
+
+impl Place {
+    /// The checkpoint's place after these rows, of which the last one has this rank.
+    pub(super) fn resume<R: Keyed>(&self, rows: &[R], rank: u64) -> Resume {
+        let new = rows.iter().rev().filter_map(|row| Anchor::of(row, &self.fields));
+        let mut read: Vec<Anchor> =
+            new.chain(self.read.newest_first().cloned()).take(ROWS_OF_A_CHECKPOINT).collect();
+        read.reverse();
+        let greatest = self.greatest.as_ref().and_then(|(order, greatest)| {
+            let new = rows.iter().filter_map(Keyed::key);
+            let all = greatest.as_ref().map(Key::borrow).into_iter().chain(new);
+            all.max_by(|a, b| order.compare(*a, *b)).map(KeyRef::to_key)
+        });
+        Resume::Offset { rank, read, greatest }
+    }
+}
+
 impl<R: Keyed> Rows<R> {
-    pub(super) const fn new(
-        list: Vec<R>,
-        of: usize,
-        origin: Origin,
-        query: u64,
-        before: u64,
-        is_last: bool,
-    ) -> Self {
-        Self { list, of, origin, query, before, is_last }
+    pub(super) const fn new(list: Vec<R>, of: usize, origin: Origin, before: Before) -> Self {
+        Self { list, of, origin, before }
     }
 
     /// The rows.
@@ -66,55 +114,48 @@ impl<R: Keyed> Rows<R> {
         &self.list
     }
 
-    /// The place behind the last of them.
+    /// The checkpoint after the last of them.
     #[must_use]
     pub fn checkpoint(&self) -> Checkpoint {
         self.checkpoint_after(self.list.len())
     }
 
-    /// The place behind the first `count` of them.
+    /// The checkpoint after the first `count` of them.
     #[must_use]
     pub fn checkpoint_after(&self, count: usize) -> Checkpoint {
         let count = count.min(self.list.len());
-        let all = count == self.of;
-        let keys =
-            |count: usize| self.list[..count].iter().map(|row| row.key().map(KeyRef::to_key));
-        let place = match &self.origin {
-            _ if all && self.is_last => Resume::End,
-            Origin::Anchored { first_rank, last, beyond, bad, fence, hidden } => {
-                let at = self.list[..count].iter().rposition(|row| row.key().is_some());
-                let (last, skip, beyond) = if let Some(at) = at {
-                    let key = self.list[at].key().map(KeyRef::to_key);
-                    (key, first_rank.saturating_add(at as u64), (count - at - 1) as u64)
-                } else {
-                    let last = last.as_deref().cloned();
-                    (
-                        last,
-                        first_rank.saturating_sub(beyond.saturating_add(1)),
-                        beyond.saturating_add(count as u64),
-                    )
-                };
-                let fence = fence.as_deref().cloned();
-                let bad = bad.saturating_add(keyless(&self.list[..count]));
-                Resume::Anchored { last, skip, beyond, bad, fence, hidden: *hidden }
+        Checkpoint {
+            query: self.before.query,
+            rows: self.before.rows.saturating_add(count as u64),
+            doubts: self.before.doubts.clone(),
+            place: self.place_after(&self.origin, count),
+        }
+    }
+
+    fn place_after(&self, origin: &Origin, count: usize) -> Resume {
+        let is_all = count == self.of;
+        let rows = &self.list[..count];
+        match origin {
+            Origin::Last(proof, _) if is_all => Resume::End { proof: *proof },
+            Origin::Last(_, origin) => self.place_after(origin, count),
+            Origin::Offset { rank, place } => {
+                place.resume(rows, rank.saturating_add(count as u64).saturating_sub(1))
             }
-            Origin::Cursor { next: Some(next), repeats: true, .. } if all => {
-                Resume::Circle { cursor: next.to_string() }
+            Origin::Plain { page, next, place } => {
+                place.resume(rows, if is_all { *next } else { *page })
             }
-            Origin::Cursor { next: next @ Some(_), .. } if all => {
+            Origin::Cursor { next: Some(next), repeats: true, .. } if is_all => {
+                Resume::Cycle { cursor: next.to_string() }
+            }
+            Origin::Cursor { next: next @ Some(_), .. } if is_all => {
                 Resume::Cursor { cursor: next.as_deref().map(str::to_owned), taken: Vec::new() }
             }
             Origin::Cursor { page, taken, .. } => {
-                let taken = taken.iter().cloned().chain(keys(count)).collect();
+                let new = rows.iter().map(Anchor::of_taken);
+                let taken = taken.iter().cloned().chain(new).collect();
                 Resume::Cursor { cursor: page.as_deref().map(str::to_owned), taken }
             }
-            Origin::Seen { page, next, pass, known } => {
-                let known = known.iter().cloned().chain(keys(count).flatten()).collect();
-                Resume::Seen { skip: if all { *next } else { *page }, pass: *pass, known }
-            }
-        };
-        let rows = self.before.saturating_add(count as u64);
-        Checkpoint { query: self.query, rows, place }
+        }
     }
 }
 

@@ -50,6 +50,12 @@ impl PageSize {
         }
     }
 
+    /// The API counts its pages in this size.
+    pub(super) const fn fixed(mut self) -> Self {
+        self.floor = self.current;
+        self
+    }
+
     /// Pages that are counted need a few more rows, so that one of them shows what follows any rank.
     pub(super) const fn counted(mut self) -> Self {
         self.floor = FLOOR_OF_COUNTED;

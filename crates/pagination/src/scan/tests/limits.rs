@@ -1,6 +1,7 @@
 //! No more rows than asked for, and what is told of the rest.
 
 use super::*;
+use crate::Key;
 
 /// The requests, the rows they asked for, and how it ended.
 fn limited(query: Query, rows: i128) -> (Vec<u32>, Vec<i128>, Outcome) {
@@ -30,11 +31,11 @@ fn a_limit_asks_for_the_rest_and_one_row_that_tells_whether_there_is_more() {
         (5, 500, vec![6], more(Some(true))),
         (5, 6, vec![6], more(Some(true))),
         (5, 5, vec![6], more(None)),
-        (5, 4, vec![6, 4], Outcome::Complete),
+        (5, 4, vec![6, 4], FENCED),
         (99, 500, vec![100], more(Some(true))),
         (100, 500, vec![100], more(Some(true))),
         (150, 500, vec![100, 4, 52], more(Some(true))),
-        (150, 150, vec![100, 4, 52], Outcome::Complete),
+        (150, 150, vec![100, 4, 52], FENCED),
     ] {
         let found = limited(full.clone().limit(limit), rows);
         let delivered = usize::try_from(i128::from(limit).min(rows)).unwrap();
@@ -53,8 +54,8 @@ fn a_limit_of_a_cursor_scan_says_what_the_api_has_told() {
         (5, 500, vec![6], more(Some(true))),
         (10, 500, vec![10], more(Some(true))),
         (15, 500, vec![10, 6], more(Some(true))),
-        (15, 15, vec![10, 6], Outcome::Complete),
-        (15, 12, vec![10, 6], Outcome::Complete),
+        (15, 15, vec![10, 6], Outcome::Complete { proof: Proof::ApiSaysSo }),
+        (15, 12, vec![10, 6], Outcome::Complete { proof: Proof::ApiSaysSo }),
     ] {
         let found = limited(cursored(10).limit(limit), rows);
         let delivered = usize::try_from(i128::from(limit).min(rows)).unwrap();
@@ -114,7 +115,7 @@ fn a_bad_row_is_delivered_once_and_makes_the_scan_best_effort() {
                 other => panic!("{other:?}"),
             }
         }
-        let outcome = Outcome::BestEffort { why: crate::Doubt::BadRows { rows: 1 } };
+        let outcome = Outcome::BestEffort;
         let found = (keyed, keyless, scan.report().outcome(), scan.report().bad_rows());
         assert_eq!(found, (11, 1, Some(&outcome), 1), "pages of {page}");
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::super::*;
 use crate::page::Next;
+use crate::query::PagePosition;
 use crate::{Key, KeyRef, Order};
 
 /// Keys are far apart, so that there is always room between two of them.
@@ -26,11 +27,52 @@ pub(super) enum Write {
     },
 }
 
+/// What the keys of a collection look like. The collection keeps its own order, which only some of them show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spelling {
+    /// Letters of any case, which the API compares without regard to case.
+    AnyCase,
+    /// Numbers in the order of the collection.
+    Number,
+    /// The digits of these numbers, which compare by their bytes in another order.
+    Digits,
+    /// Texts in no order at all.
+    Shuffled,
+}
+
+pub(super) const SPELLINGS: [Spelling; 4] =
+    [Spelling::AnyCase, Spelling::Digits, Spelling::Number, Spelling::Shuffled];
+
+impl Spelling {
+    pub(super) fn key(self, row: i128) -> Key {
+        match self {
+            Self::Number => Key::Number(row),
+            // Seven rows have 13 digits or 14.
+            Self::Digits => Key::Text((row + 5_000_000_000_000).to_string()),
+            Self::Shuffled => {
+                let mixed = row.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+                Key::Text(format!("{:032x}", mixed.swap_bytes()))
+            }
+            Self::AnyCase => {
+                let letter = |at: u32| {
+                    let digit = u8::try_from((row >> (4 * at)) & 15).unwrap();
+                    let is_upper = (row >> (at % 7 + 36)) & 1 == 1;
+                    char::from(if is_upper { b'A' } else { b'a' } + digit)
+                };
+                Key::Text((0..14).rev().map(letter).collect())
+            }
+        }
+    }
+}
+
 /// A collection and the truth about it.
 pub(super) struct Model {
     pub(super) rows: Vec<i128>,
     pub(super) owed: BTreeSet<i128>,
     left: Vec<i128>,
+    pub(super) spelling: Spelling,
+    /// Whether the API ignores the direction of the sort.
+    pub(super) is_one_way: bool,
     /// Whether the API sorts by another field than the key.
     pub(super) by_field: bool,
     /// Rows that are counted and not shown.
@@ -59,6 +101,8 @@ impl Model {
             owed: rows.iter().copied().collect(),
             rows,
             left: Vec::new(),
+            spelling: Spelling::Number,
+            is_one_way: false,
             by_field: false,
             hidden: BTreeSet::new(),
             filter: Filter::Works,
@@ -97,10 +141,7 @@ impl Model {
         let (keys, next): (Vec<i128>, _) = match place {
             PagePosition::Rank { skip, order, above } => {
                 let skip = usize::try_from(*skip).unwrap();
-                let above = above.as_ref().map(|above| match above {
-                    Key::Number(above) => *above,
-                    other => panic!("{other:?}"),
-                });
+                let above = above.as_ref().map(|above| self.row_of(above));
                 let mut rows: Vec<i128> = match (above, self.filter) {
                     (None, _) | (_, Filter::Ignored) => self.rows.clone(),
                     (_, Filter::NotCast) => Vec::new(),
@@ -115,7 +156,7 @@ impl Model {
                 if self.by_field {
                     rows.sort_by_key(|key| (field(*key), *key));
                 }
-                if *order == Order::Descending {
+                if *order == Order::Descending && !self.is_one_way {
                     rows.reverse();
                 }
                 let page = rows.into_iter().skip(skip).take(limit);
@@ -135,16 +176,29 @@ impl Model {
                 (keys, next)
             }
         };
-        let row = |key| Row::with_key("{}", Key::Number(key));
+        let row = |row: i128| {
+            let json = format!("{{\"row\":{row},\"created\":{}}}", field(row));
+            Row::with_key(json, self.spelling.key(row))
+        };
         let rows = keys.into_iter().map(row).collect();
         Page::of(rows).with_total(self.rows.len() as u64).with_next(next)
     }
+
+    /// The row with this key, there or gone.
+    fn row_of(&self, key: &Key) -> i128 {
+        let all = self.rows.iter().chain(&self.left);
+        *all.into_iter().find(|row| self.spelling.key(**row) == *key).expect("the key was shown")
+    }
 }
 
+/// The rows, as the collection orders them.
 pub(super) fn numbers(rows: &Rows) -> Vec<i128> {
-    let number = |row: &Row| match row.key() {
-        Some(KeyRef::Number(number)) => number,
-        other => panic!("{other:?}"),
+    let number = |row: &Row| match row.decode::<serde_json::Value>().unwrap().get("row") {
+        Some(row) => row.to_string().parse().unwrap(),
+        None => match row.key() {
+            Some(KeyRef::Number(number)) => number,
+            other => panic!("{other:?}"),
+        },
     };
     rows.rows().iter().map(number).collect()
 }

@@ -1,0 +1,66 @@
+//! Cycles of cursors and pages, noticed in bounded memory.
+
+use std::collections::VecDeque;
+
+use crate::marks::MarkSet;
+
+/// The newest cursors and pages that are remembered exactly. Our choice: 256 KiB each.
+const REMEMBERED: usize = 16_384;
+
+/// Notices a cycle of any length in bounded memory.
+///
+/// The newest marks are remembered, so a cycle of up to that length is noticed where it closes. A longer one is
+/// noticed by Brent's rule: one older mark is kept and moved on at powers of two.
+#[derive(Debug, Default)]
+pub(super) struct CycleDetector {
+    newest: VecDeque<u64>,
+    set: MarkSet<u64>,
+    kept: Option<u64>,
+    since_kept: u64,
+    keep_for: u64,
+}
+
+impl CycleDetector {
+    /// Whether this mark was seen before.
+    pub(super) fn closes_at(&mut self, mark: u64) -> bool {
+        if self.kept == Some(mark) || !self.set.insert(mark) {
+            return true;
+        }
+        self.newest.push_back(mark);
+        if self.newest.len() > REMEMBERED {
+            if let Some(oldest) = self.newest.pop_front() {
+                self.set.remove(&oldest);
+            }
+        }
+        if self.since_kept >= self.keep_for {
+            self.kept = Some(mark);
+            self.since_kept = 0;
+            self.keep_for = self.keep_for.saturating_mul(2).max(1);
+        }
+        self.since_kept += 1;
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notices_a_cycle_of_any_length() {
+        let remembered = REMEMBERED as u64;
+        for (lead_in, length) in
+            [(0, 1), (3, 2), (0, 7), (5, remembered), (100, remembered + 1), (1, 100_000)]
+        {
+            let mut detector = CycleDetector::default();
+            let marks = (0..lead_in).chain((0..).map(|at| lead_in + at % length));
+            let noticed = marks.take(1_000_000).position(|mark| detector.closes_at(mark)).unwrap();
+            let closes = usize::try_from(lead_in + length).unwrap();
+            assert!(noticed >= closes, "{lead_in} + {length} noticed at {noticed}");
+            if length <= remembered {
+                assert_eq!(noticed, closes, "{lead_in} + {length}");
+            }
+            assert!(detector.newest.len() <= REMEMBERED);
+        }
+    }
+}

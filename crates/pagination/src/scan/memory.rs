@@ -1,0 +1,197 @@
+//! What an offset walk remembers of the rows that it has read, and the two questions that it answers by that:
+//! which rows of a page were read before, and whether an answer is in the reverse order.
+//!
+//! A row is recognized by equality, so the walk needs no order that it could compare. A page *follows* the rows
+//! read if it shows the *frontier*, the row that was read last. Every remembered row then stands before the rows
+//! after the frontier, and the oldest rows may be forgotten. A page that joins elsewhere (the frontier was
+//! deleted, say) shows rows that may stand before others already read, so what is remembered then stays.
+//!
+//! # Numbers
+//!
+//! | what | value | source |
+//! | --- | --- | --- |
+//! | rows remembered | 1,000,000 | design: 128-bit marks, about 50 MiB |
+//! | rows remembered where keys are in a declared order | four pages, at least 200 rows | design |
+//! | pages whose order shows a direction | 4 | design |
+
+use std::collections::VecDeque;
+
+use crate::Keyed;
+use crate::marks::{Anchor, Mark, MarkSet, Marks};
+
+/// The most rows remembered.
+pub(super) const ROWS: usize = 1_000_000;
+/// The newest rows that a checkpoint stores.
+pub(super) const ROWS_OF_A_CHECKPOINT: usize = 200;
+/// The accepted pages that are remembered in their order.
+const PAGES: usize = 4;
+
+/// A page as it was shown; a row that nothing tells from others has no mark.
+pub(super) type Shown = Vec<Option<Mark>>;
+
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    marks: Marks,
+    read: MarkSet<Mark>,
+    /// The keys alone, where the place of a row depends on other fields.
+    keys: Option<MarkSet<Mark>>,
+    /// The rows that may be forgotten, oldest first.
+    newest: VecDeque<Mark>,
+    /// The newest accepted pages.
+    pages: VecDeque<Shown>,
+    /// The row read last.
+    frontier: Option<Mark>,
+    has_forgotten: bool,
+    has_lost: bool,
+    /// The most rows remembered, if fewer than usual.
+    most: Option<usize>,
+}
+
+/// How rows of an answer stand in earlier ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Orders {
+    /// Two of them stand in one page in the same order.
+    pub(super) same: bool,
+    /// Two of them stand in one page in the opposite order.
+    pub(super) opposite: bool,
+}
+
+impl Memory {
+    /// `is_sorted_otherwise` says that other fields than the key put the rows in order.
+    pub(super) fn new(is_sorted_otherwise: bool) -> Self {
+        Self { keys: is_sorted_otherwise.then(MarkSet::default), ..Self::default() }
+    }
+
+    /// For so many of the newest rows.
+    pub(super) fn of_newest(rows: usize) -> Self {
+        Self { most: Some(rows), ..Self::default() }
+    }
+
+    pub(super) const fn marks(&self) -> &Marks {
+        &self.marks
+    }
+
+    /// Remembers the last of so many rows that an earlier process has read.
+    pub(super) fn restore(&mut self, read: &[Anchor], rows: u64) {
+        for anchor in read {
+            let mark = self.marks.of_anchor(anchor);
+            if self.read.insert(mark) {
+                self.newest.push_back(mark);
+            }
+            self.frontier = Some(mark);
+            if let (Some(keys), Some(key)) = (&mut self.keys, &anchor.key) {
+                keys.insert(self.marks.of_key(key.borrow()));
+            }
+        }
+        self.has_forgotten = rows > read.len() as u64;
+    }
+
+    /// The marks of a page's rows.
+    pub(super) fn shown<R: Keyed>(&self, rows: &[R], fields: &[String]) -> Shown {
+        rows.iter().map(|row| self.marks.of_row(row, fields)).collect()
+    }
+
+    pub(super) fn has_read(&self, mark: Option<Mark>) -> bool {
+        mark.is_some_and(|mark| self.read.contains(&mark))
+    }
+
+    /// Whether this row was read at another place.
+    pub(super) fn has_moved<R: Keyed>(&self, row: &R) -> bool {
+        let keys = self.keys.as_ref();
+        keys.zip(row.key()).is_some_and(|(keys, key)| keys.contains(&self.marks.of_key(key)))
+    }
+
+    pub(super) const fn frontier(&self) -> Option<Mark> {
+        self.frontier
+    }
+
+    /// Whether rows were read that are not remembered.
+    pub(super) const fn has_forgotten(&self) -> bool {
+        self.has_forgotten
+    }
+
+    /// Whether rows were forgotten that could come again.
+    pub(super) const fn has_lost(&self) -> bool {
+        self.has_lost
+    }
+
+    /// Accepts a page of which the first `known` rows stand before its new ones. `is_ordered` says that the keys are
+    /// in a declared order, so that a few pages are enough. Whether all its keys differ.
+    pub(super) fn accept<R: Keyed>(
+        &mut self,
+        page: Shown,
+        rows: &[R],
+        known: usize,
+        is_ordered: bool,
+    ) -> bool {
+        let (before, new) = page.split_at(known);
+        let follows = self.frontier.is_none() || before.contains(&self.frontier);
+        if !follows && !new.is_empty() {
+            self.newest.clear(); // These stay.
+        }
+        let mut differ = true;
+        for (at, mark) in page.iter().enumerate() {
+            let Some(mark) = mark else { continue };
+            if self.read.insert(*mark) {
+                self.newest.push_back(*mark);
+            } else {
+                differ &= at < known;
+            }
+        }
+        if let Some(keys) = &mut self.keys {
+            keys.extend(rows.iter().filter_map(Keyed::key).map(|key| self.marks.of_key(key)));
+        }
+        self.frontier = new.iter().rev().flatten().next().copied().or(self.frontier);
+        self.pages.push_back(page);
+        if self.pages.len() > PAGES {
+            self.pages.pop_front();
+        }
+        self.forget(is_ordered);
+        differ
+    }
+
+    /// Remembers one row; whether it is new.
+    pub(super) fn insert(&mut self, mark: Mark) -> bool {
+        let is_new = self.read.insert(mark);
+        if is_new {
+            self.newest.push_back(mark);
+            self.forget(false);
+        }
+        is_new
+    }
+
+    fn forget(&mut self, is_ordered: bool) {
+        let most = if is_ordered {
+            self.pages.iter().map(Vec::len).sum::<usize>().max(ROWS_OF_A_CHECKPOINT)
+        } else {
+            ROWS
+        };
+        let most = self.most.unwrap_or(most);
+        while self.newest.len() > most {
+            if let Some(oldest) = self.newest.pop_front() {
+                self.read.remove(&oldest);
+                self.has_forgotten = true;
+            }
+        }
+        if self.read.len() > 2 * ROWS {
+            self.read = self.newest.iter().copied().collect();
+            (self.has_forgotten, self.has_lost) = (true, true);
+        }
+    }
+
+    /// In which orders two rows of an answer stand in one accepted page.
+    pub(super) fn orders(&self, answer: &[Option<Mark>]) -> Orders {
+        let mut orders = Orders { same: false, opposite: false };
+        for page in &self.pages {
+            let place = |mark: &Option<Mark>| {
+                let is_it = |shown: &Option<Mark>| mark.is_some() && shown == mark;
+                let first = page.iter().position(is_it)?;
+                page.iter().rposition(is_it).filter(|last| first == *last)
+            };
+            let places: Vec<usize> = answer.iter().filter_map(place).collect();
+            orders.same |= places.windows(2).any(|pair| pair[0] < pair[1]);
+            orders.opposite |= places.windows(2).any(|pair| pair[0] > pair[1]);
+        }
+        orders
+    }
+}

@@ -1,0 +1,949 @@
+//! The offset walk: every page overlaps the rows already read, and an answer in the reverse order shows the end.
+//!
+//! ```text
+//!                ┌──────── a page shows a row that was read ────────┐
+//!                ▼                                                  │
+//! start ──▶ Forward ── a page shows no row that was read ──▶ Search ┤
+//!            │   │                                                  │ no remembered row is left
+//!            │   └─ rows are hidden ─▶ pages that do not overlap    ▼
+//!            │                                   │             Over(LostPlace)
+//!            │                                   └─ the end ─▶ Over(BestEffort)
+//!            └─ the fence overlaps the rows read ────────────▶ Over(Complete)
+//! ```
+//!
+//! A page begins with the row that was read last. If it shows a row that was read, it *joins*: the rows after that
+//! one are contiguous in one answer, whatever was written meanwhile. If not, rows before it have gone or come, and
+//! the walk searches for a page that joins. Rows are recognized by equality ([`Memory`]), so the order of the list
+//! may be one that the client cannot compare.
+//!
+//! The *fence* is an answer in the reverse order. Two of its rows in one page show its direction. Where it overlaps
+//! the rows read, the rows beyond are delivered, and the scan is complete. Lists whose pages do not overlap are read
+//! by [`plain`](super::plain).
+
+use std::sync::Arc;
+
+use super::cycle::CycleDetector;
+use super::index::page_over;
+use super::memory::{Memory, Orders, Shown};
+use super::plain::Plain;
+use super::requests::{PageStart, Prefetch, Purpose, Request, Requests, Role};
+use super::rows::{Origin, Place, Tail};
+use super::size::PageSize;
+use super::{PageRequest, WalkStep, rows_for};
+use crate::checkpoint::Resume;
+use crate::dialect::Method;
+use crate::marks::{Mark, shows_sort};
+use crate::page::{Next, Page};
+use crate::query::{PagePosition, Range, Terms};
+use crate::report::{Doubt, Inconsistency, Outcome, Proof, Report};
+use crate::{Key, KeyRef, Keyed, Order};
+
+/// The most that a total is believed to have grown between two answers, in rows. Our choice: no rank that is
+/// counted with it leaves its range.
+const GREATEST_GROWTH: u64 = 1 << 40;
+/// No checkpoint is at a higher rank.
+const GREATEST_RANK: u64 = 1 << 60;
+/// A first page with fewer rows than this is short for another reason than the API's own size. Our choice.
+const LEAST_CAP: u64 = 8;
+/// The rows of the first fence. Our choice: two show a direction, and the last two may be deleted.
+const FENCE_ROWS: u32 = 4;
+/// How often the fence is asked for before the scan is best effort. Source: design.
+const FENCES: u32 = 30;
+/// The answers of it that are kept. Our choice: each holds a page at most.
+const FENCES_KEPT: usize = 4;
+/// Answers without a row, in both orders, before a list that has shown rows counts as empty. Our choice.
+const EMPTY_ANSWERS: u32 = 12;
+/// Pages of one search whose steps double, and of one that looks at every page. Our choice: 64 steps reach any rank,
+/// and 200 pages show every row of a checkpoint.
+const DOUBLING_SEARCHES: u32 = 64;
+const SEARCHES: u32 = 200;
+/// Turns of a search at its smallest step. Our choice: rows may come and go meanwhile.
+const TURNS: u32 = 3;
+/// How often a short page without a new row is asked for again before rows count as hidden. Our choice.
+const REPEATS: u32 = 2;
+/// Pages without a new row that repeat an earlier one: this many, and this many rows. Our choice: a write before
+/// every request pushes small pages back and forth.
+const REPEATED_PAGES: u32 = 8;
+const REPEATED_ROWS: u32 = 256;
+/// How many more of them may come if the total has grown meanwhile. Our choice.
+const EXPLAINED: u32 = 8;
+/// Pages in a row without a new row, whatever they show. Our choice: a million rows written at once.
+const PAGES_WITHOUT_NEW: u32 = 10_000;
+/// Keys after which a filter has shown no row that was read, before pages begin at ranks. Our choice.
+const KEY_MISSES: u32 = 3;
+
+#[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "three are the query's")]
+pub(super) struct Offset<R> {
+    order: Order,
+    range: Range,
+    /// The fields that put rows in order before the key, and whether one of them may change.
+    fields: Arc<[String]>,
+    is_mutable: bool,
+    has_reverse: bool,
+    /// Whether the keys are in the order that the dialect declares, as far as the answers show.
+    is_ordered: bool,
+    /// The greatest key read, in that order.
+    greatest: Option<Key>,
+    /// The API's own ceiling, where pages are counted.
+    pub(super) counted: Option<u32>,
+    begins: Begins,
+    pub(super) size: PageSize,
+    pub(super) prefetch: Prefetch,
+    /// The bytes that may be held ahead, and these of the largest page so far.
+    bytes: usize,
+    heaviest: usize,
+    /// The rows that the query's limit leaves.
+    pub(super) left: Option<u64>,
+    pub(super) requests: Requests<R>,
+    pub(super) memory: Memory,
+    pub(super) read: Tail,
+    /// The rank of the row that was read last, at which the next page begins.
+    pub(super) rank: u64,
+    /// The rows of the newest page, less the one that overlaps.
+    stride: u64,
+    /// The most rows that a page has shown.
+    fullest: u64,
+    /// The row of a list of one, if the newest page from its beginning shows one.
+    sole: Option<Mark>,
+    fence: Fence<R>,
+    empty: Empty,
+    none: NoProgress,
+    /// The newest total, and by how much it had grown since the one before.
+    total: Option<u64>,
+    growth: u64,
+    is_resumed: bool,
+    phase: Phase,
+    /// How a list is read whose pages do not overlap.
+    pub(super) plain: Option<Plain>,
+}
+
+/// How pages begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Begins {
+    /// After a key, the one before the last, so that the page shows the row that was read last.
+    AfterKey {
+        misses: u32,
+    },
+    AtRank,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Pages begin with the row that was read last.
+    Forward,
+    /// A page did not join: another one is looked for that does.
+    Search(Search),
+    Over(Outcome),
+}
+
+/// Where a page that joins is looked for.
+#[derive(Clone, Copy, Debug)]
+struct Search {
+    step: u64,
+    /// Whether the last page stood before the rows that are remembered, by the order of keys.
+    is_behind: bool,
+    turns: u32,
+}
+
+/// What was seen since the last new row.
+#[derive(Debug, Default)]
+struct NoProgress {
+    pages: u32,
+    /// Short pages, after which nothing more may come.
+    stalls: u32,
+    searches: u32,
+    /// Whether the next page begins one row earlier, to show the direction of the list.
+    looks_back: bool,
+    /// Whether the total has grown, which explains that the walk was pushed back.
+    has_grown: bool,
+    seen: CycleDetector,
+    repeated: u32,
+}
+
+/// The answers without any row, in both orders, since the last one with a row.
+#[derive(Debug, Default)]
+struct Empty {
+    pages: u32,
+    fences: u32,
+    /// Whether one of them states that there are rows, or does not state that there are none.
+    says_rows: bool,
+    is_unsaid: bool,
+}
+
+#[derive(Debug)]
+struct Fence<R> {
+    is_wanted: bool,
+    rows: u32,
+    /// The API's largest page.
+    ceiling: u32,
+    asked: u32,
+    /// The first answers and the newest one: the first is the nearest, and its rows may be deleted.
+    answers: Vec<FenceAnswer<R>>,
+}
+
+/// An answer in the reverse order: the list's last row comes first.
+#[derive(Debug)]
+struct FenceAnswer<R> {
+    rows: Vec<R>,
+    shown: Shown,
+    /// Whether it holds one row, and no total tells of more.
+    is_alone: bool,
+}
+
+/// How a page joins the rows read.
+enum Join {
+    /// The rows before this one stand before the new ones.
+    At(usize),
+    /// It stands before the rows that are remembered, by the order of keys.
+    Behind,
+    /// It stands after the rows read, as far as the scan can tell.
+    Beyond,
+    /// No row that is remembered is left.
+    Lost,
+}
+
+impl<R: Keyed> Offset<R> {
+    pub(super) fn new(query: &Terms) -> Self {
+        let spec = &query.spec;
+        let size = PageSize::new(query.rows_per_page(), spec.time_limit);
+        let is_counted = matches!(spec.method, Method::PageIndex { .. });
+        let ceiling = (spec.ceiling)(query.uri.path()).max(2);
+        let fields: Arc<[String]> = query.sorted.iter().map(|(name, _)| name.clone()).collect();
+        let is_by_key = query.keyset && query.bound().is_ok();
+        let rows = FENCE_ROWS.min(ceiling);
+        Self {
+            order: query.order(),
+            range: query.range.clone(),
+            is_mutable: query.is_mutable(),
+            has_reverse: spec.has_reverse,
+            is_ordered: spec.keys_in_order && fields.is_empty(),
+            greatest: None,
+            counted: is_counted.then_some(ceiling),
+            begins: if is_by_key { Begins::AfterKey { misses: 0 } } else { Begins::AtRank },
+            size: match is_counted {
+                true if spec.has_fixed_pages => size.fixed(),
+                true => size.counted(),
+                false => size,
+            },
+            prefetch: Prefetch::new(query.ahead()),
+            bytes: query.bytes_ahead(),
+            heaviest: 0,
+            left: None,
+            requests: Requests::default(),
+            memory: Memory::new(!fields.is_empty()),
+            fields,
+            read: Tail::default(),
+            rank: 0,
+            stride: 0,
+            fullest: 0,
+            sole: None,
+            fence: Fence { is_wanted: false, rows, ceiling, asked: 0, answers: Vec::new() },
+            empty: Empty::default(),
+            none: NoProgress::default(),
+            total: None,
+            growth: 0,
+            is_resumed: false,
+            phase: Phase::Forward,
+            plain: Plain::of(query),
+        }
+    }
+
+    pub(super) fn resume(&mut self, place: Resume, rows: u64) -> bool {
+        let Resume::Offset { rank, read, greatest } = place else { return false };
+        self.rank = rank.min(GREATEST_RANK);
+        self.memory.restore(&read, rows);
+        if let Some(plain) = &mut self.plain {
+            plain.resume(rows);
+        }
+        self.read = Tail::of(read);
+        (self.greatest, self.is_resumed) = (greatest, rows > 0);
+        true
+    }
+
+    pub(super) fn here(&self) -> Resume {
+        self.place().resume::<R>(&[], self.rank)
+    }
+
+    pub(super) fn place(&self) -> Place {
+        let greatest = self.is_ordered.then(|| (self.order, self.greatest.clone()));
+        Place { read: self.read.clone(), greatest, fields: self.fields.clone() }
+    }
+
+    /// Whether an answer shows more rows than were read; `None` if none tells.
+    pub(super) fn has_more(&self, report: &Report) -> Option<bool> {
+        if let Phase::Over(end) = &self.phase {
+            return matches!(end, Outcome::Complete { .. }).then_some(false);
+        }
+        let read = self.plain.as_ref().map_or(self.rank.saturating_add(1), Plain::distinct);
+        let total = report.last_total().filter(|_| self.begins == Begins::AtRank);
+        (self.is_fence_unread() || total.is_some_and(|total| total > read)).then_some(true)
+    }
+
+    pub(super) fn step(&mut self, report: &mut Report) -> WalkStep<R> {
+        loop {
+            if let Phase::Over(end) = &self.phase {
+                return WalkStep::Done(end.clone());
+            }
+            if let Some(id) = self.requests.failed() {
+                return WalkStep::Failed(id);
+            }
+            let Some((request, page)) = self.requests.take() else {
+                return self.ask(report).map_or(WalkStep::Wait, WalkStep::Fetch);
+            };
+            let step = match request.purpose {
+                Purpose::Fence => self.accept_fence(page, report),
+                _ if self.plain.is_some() => self.accept_plain(&request, page, report),
+                _ => self.accept(request, page, report),
+            };
+            if let Some(step) = step {
+                return step;
+            }
+        }
+    }
+
+    pub(super) fn ask(&mut self, report: &Report) -> Option<PageRequest> {
+        if matches!(self.phase, Phase::Over(_)) {
+            return None;
+        }
+        self.plan(report);
+        self.send()
+    }
+
+    /// Plans the page that comes next, and those ahead of it.
+    fn plan(&mut self, report: &Report) {
+        if std::mem::take(&mut self.fence.is_wanted) && !self.requests.has_fence() {
+            self.requests.plan(Request::planned(Purpose::Fence, self.fence.rows));
+        }
+        if self.requests.pages().next().is_none() {
+            let start = self.next_start();
+            self.requests.plan_page(start);
+        }
+        self.plan_ahead(report);
+    }
+
+    /// Where the next page begins.
+    fn next_start(&mut self) -> PageStart {
+        let start = PageStart { rank: self.rank, ..PageStart::default() };
+        if let Begins::AfterKey { misses } = self.begins {
+            // The row before the last; after a miss one further back, doubling.
+            let mut keys = self.read.newest_first().filter_map(|row| row.key.as_ref());
+            return match keys.nth(1 << misses) {
+                Some(above) => PageStart { above: Some(above.clone()), ..start },
+                None => PageStart { rank: 0, catches_up: true, ..start },
+            };
+        }
+        if std::mem::take(&mut self.none.looks_back) && self.rank > 0 {
+            let (rank, role) = (self.rank - 1, Role::LooksBack);
+            return PageStart { rank, role, catches_up: true, ..start };
+        }
+        start
+    }
+
+    /// Plans pages ahead as far as the total shows that there is anything.
+    fn plan_ahead(&mut self, report: &Report) {
+        let is_moving = self.stride > 0 && self.none.pages == 0 && self.plain.is_none();
+        let is_at_rank = self.begins == Begins::AtRank && matches!(self.phase, Phase::Forward);
+        if !is_moving || !is_at_rank {
+            return;
+        }
+        while self.requests.pages().count() <= self.prefetch.now() {
+            let Some(at) = self.requests.last_page() else { return };
+            self.count_out(at);
+            let request = &self.requests.list()[at];
+            let Some(start) = request.start() else { return };
+            let stride = match self.counted {
+                Some(_) => u64::from(request.rows.max(2)) - 1,
+                None => self.stride,
+            };
+            let rank = start.rank.saturating_add(stride);
+            let is_past = |end: u64| rank.saturating_add(1) >= end;
+            let needed = self.left.map(|left| self.rank.saturating_add(left).saturating_add(2));
+            if report.last_total().is_none_or(is_past) || needed.is_some_and(is_past) {
+                return;
+            }
+            self.requests.plan_page(PageStart { rank, ..PageStart::default() });
+        }
+    }
+
+    /// Places a counted page that is not placed yet.
+    fn count_out(&mut self, at: usize) {
+        let largest = rows_for(self.size.current(), self.left, 2);
+        let (Some(ceiling), None) = (self.counted, &self.plain) else { return };
+        let Some(request) = self.requests.get_mut(at).filter(|it| it.rows == 0) else { return };
+        if let Some(start) = request.start_mut() {
+            let rows = page_over(start.rank, largest, ceiling);
+            start.overlap = start.rank % u64::from(rows);
+            start.rank -= start.overlap;
+            request.rows = rows;
+        }
+    }
+
+    /// The next request that is wanted, the fence first.
+    fn send(&mut self) -> Option<PageRequest> {
+        if self.requests.in_flight() > self.prefetch.now() {
+            return None;
+        }
+        let list = self.requests.list();
+        let fence = list.iter().position(|it| it.purpose == Purpose::Fence);
+        if let Some(at) = fence.filter(|at| list[*at].is_wanted()) {
+            self.fence.asked += 1;
+            let order = self.order.reversed();
+            let position = PagePosition::Rank { skip: 0, order, above: None };
+            return Some(self.requests.send(at, position, &self.size));
+        }
+        if fence.is_some() && self.none.pages > 0 && matches!(self.phase, Phase::Forward) {
+            return None; // The fence may be what was reached.
+        }
+        let first = list.iter().position(|it| it.start().is_some());
+        let at = list.iter().position(|it| it.start().is_some() && it.is_wanted())?;
+        let pages = list.iter().filter(|it| it.start().is_some());
+        let held: usize = pages.map(|it| it.bytes(self.heaviest)).sum();
+        if Some(at) > first && held.saturating_add(self.heaviest) > self.bytes {
+            return None;
+        }
+        self.count_out(at);
+        let (size, is_plain) = (self.size.current(), self.plain.is_some());
+        let request = self.requests.get_mut(at)?;
+        let PageStart { rank, above, .. } = request.start()?.clone();
+        if self.counted.is_none() || is_plain {
+            // One row more than the limit leaves, and the one in common.
+            let besides = if is_plain { 2 } else { 1 + u64::from(rank > 0) };
+            let least = if is_plain { 1 } else { size.min(2) };
+            request.rows = rows_for(size, self.left, besides).max(least);
+        }
+        let skip = if above.is_some() { 0 } else { rank };
+        let position = PagePosition::Rank { skip, order: self.order, above };
+        Some(self.requests.send(at, position, &self.size))
+    }
+
+    /// Takes the first page, if it joins the rows read.
+    fn accept(
+        &mut self,
+        request: Request<R>,
+        page: Page<R>,
+        report: &mut Report,
+    ) -> Option<WalkStep<R>> {
+        let start = request.start()?.clone();
+        if start.above.is_none() {
+            self.totaled(page.total, report); // After a key it would be that of the rest.
+        }
+        if let Some(why) = self.contradiction(&page.rows) {
+            return self.over(Outcome::Inconsistent { why });
+        }
+        self.check_order(&page.rows, report);
+        let shown = self.memory.shown(&page.rows, &self.fields);
+        if start.is_first() {
+            self.sole = shown.first().copied().flatten().filter(|_| page.places() == 1);
+        }
+        if page.rows.is_empty() {
+            self.empty.pages += 1;
+            self.empty.says(&page);
+            if start.is_first() {
+                return self.nothing_at_all(page.next == Next::End, report);
+            }
+        } else {
+            self.empty = Empty::default();
+        }
+        let known = match self.join(&start, &page.rows, &shown) {
+            Join::At(known) => known,
+            Join::Lost => return self.over(Outcome::LostPlace),
+            join => return self.search(request, page, matches!(join, Join::Behind), report),
+        };
+        if known > 1 && !self.is_mutable && self.memory.orders(&shown[..known]).opposite {
+            return self.over(Outcome::Inconsistent { why: Inconsistency::OrderChanges });
+        }
+        report.pages += 1;
+        report.null_rows += page.null_rows;
+        self.prefetch.arrived();
+        self.heaviest = self.heaviest.max(page.bytes);
+        self.cap_counted(&request, &page);
+        if self.memory.frontier().is_some() && !start.catches_up {
+            let overlap = usize::try_from(start.overlap).unwrap_or(usize::MAX);
+            let begins_at_last = shown.get(overlap) == Some(&self.memory.frontier());
+            report.shifts_repaired += u64::from(!begins_at_last);
+            let expected = if begins_at_last { overlap + 1 } else { 0 };
+            let read = shown.iter().filter(|mark| self.memory.has_read(**mark)).count();
+            report.duplicates_dropped += read.saturating_sub(expected) as u64;
+        }
+        self.take(&request, page, shown, known, report)
+    }
+
+    /// How a page joins the rows read.
+    fn join(&self, start: &PageStart, rows: &[R], shown: &Shown) -> Join {
+        if let Some(last) = shown.iter().rposition(|mark| self.memory.has_read(*mark)) {
+            return Join::At(last + 1);
+        }
+        if start.is_first() && !self.memory.has_forgotten() {
+            return Join::At(0); // The list begins here, and none of its rows was read.
+        }
+        // A row after the greatest key read is unread in any order. What stands before it may be forgotten.
+        let greatest = self.greatest.as_ref().filter(|_| self.is_ordered);
+        let is_behind = |row: &R| {
+            let keys = greatest.zip(row.key());
+            keys.is_some_and(|(it, key)| self.order.compare(key, it.borrow()).is_le())
+        };
+        match rows.iter().rposition(is_behind) {
+            None if start.is_first() && greatest.is_some() => Join::At(0),
+            _ if start.is_first() => Join::Lost,
+            Some(last) if last + 1 == rows.len() && self.memory.has_forgotten() => Join::Behind,
+            _ => Join::Beyond,
+        }
+    }
+
+    /// A page does not join: looks for one that does.
+    fn search(
+        &mut self,
+        mut request: Request<R>,
+        page: Page<R>,
+        is_behind: bool,
+        report: &mut Report,
+    ) -> Option<WalkStep<R>> {
+        let (places, asked) = (page.places(), u64::from(request.rows));
+        let start = request.start_mut()?;
+        if let Begins::AfterKey { misses } = &mut self.begins {
+            *misses += 1;
+            if *misses > KEY_MISSES {
+                self.begins = Begins::AtRank;
+            }
+            return None;
+        }
+        report.shifts_repaired += u64::from(!std::mem::replace(&mut start.catches_up, true));
+        if start.role == Role::Kept && self.none.pages > 0 {
+            return None; // The gap before it shows nothing new, so it is asked for again when its turn comes.
+        }
+        self.none.searches += 1;
+        let looked_at = start.rank.saturating_add(start.overlap);
+        let smallest = u64::from(self.size.current().saturating_sub(1)).max(1);
+        // Where few rows are remembered in no order, a longer step could pass over them.
+        let may_double = self.is_ordered || !self.memory.has_forgotten();
+        let most = if may_double { DOUBLING_SEARCHES } else { SEARCHES };
+        let is_new = start.role != Role::Searches;
+        let mut search = match self.phase {
+            Phase::Search(search) if !is_new => search,
+            _ => Search { step: smallest, is_behind, turns: 0 },
+        };
+        let rank = if is_new && looked_at > self.rank {
+            self.rank // Where the scan stands is the place to look, unless that is what was just looked at.
+        } else {
+            if search.is_behind != is_behind {
+                search.turns += u32::from(search.step <= smallest.saturating_mul(2));
+                search.step = (search.step / 4).max(smallest);
+            }
+            let step = search.step;
+            search.is_behind = is_behind;
+            if may_double {
+                search.step = step.saturating_mul(2);
+            }
+            // As many rows as the total has grown by may have come before the scan.
+            let has_grown =
+                is_new && places > 0 && self.growth >= if is_behind { 1 } else { asked };
+            match is_behind {
+                _ if has_grown => looked_at.saturating_add(self.growth),
+                true => looked_at.saturating_add(step),
+                false => looked_at.saturating_sub(step),
+            }
+        };
+        if self.none.searches > most || search.turns > TURNS {
+            let why = Inconsistency::NoProgress { pages: self.none.searches };
+            let is_lost = self.memory.has_forgotten();
+            let end = if is_lost { Outcome::LostPlace } else { Outcome::Inconsistent { why } };
+            return self.over(end);
+        }
+        if is_new && rank < looked_at && places > 0 {
+            // What was read ahead is kept; only the gap before it is fetched.
+            start.role = Role::Kept;
+            self.requests.keep(request, page);
+        }
+        let start = PageStart { rank, role: Role::Searches, ..PageStart::default() };
+        self.requests.plan_first(PageStart { catches_up: true, ..start });
+        self.phase = Phase::Search(search);
+        None
+    }
+
+    /// Takes the rows of a page that joins; the first `known` of them stand before the new ones.
+    fn take(
+        &mut self,
+        request: &Request<R>,
+        page: Page<R>,
+        shown: Shown,
+        known: usize,
+        report: &mut Report,
+    ) -> Option<WalkStep<R>> {
+        let start = request.start()?;
+        let states_end = page.next == Next::End && !self.has_reverse;
+        let (count, places) = (page.rows.len() as u64, page.places());
+        self.fullest = self.fullest.max(places);
+        let is_short = places < self.fullest.min(u64::from(request.rows));
+        let (rows, place) = (page.rows, self.place());
+        // Rows before one that was read came later. In a declared order they are passed over, so that rows come in it.
+        let passes_late = self.is_ordered || self.memory.has_forgotten();
+        let is_late = |mark: &Option<Mark>| mark.is_some() && !self.memory.has_read(*mark);
+        let is_new = |at: usize| at >= known || !passes_late && is_late(&shown[at]);
+        let mut is_new: Vec<bool> = (0..rows.len()).map(is_new).collect();
+        self.leave_moved(&rows, &mut is_new, report);
+        if !self.memory.accept(shown, &rows, known, self.is_ordered) {
+            report.doubt(Doubt::KeyNotUnique);
+        }
+        if !is_new.contains(&true) {
+            if states_end {
+                return self.conclude(Proof::ApiSaysSo, Vec::new(), report);
+            }
+            return self.without_new(request, places, &rows, report);
+        }
+        let mut new = rows;
+        retain(&mut new, is_new);
+        self.note_greatest(&new);
+        let first = match start.above {
+            Some(_) => self.rank.saturating_add(1),
+            None => start.rank.saturating_add(known as u64),
+        };
+        // After a key the rank is a guess, for the time when the key is not enough.
+        let added = if start.above.is_some() { count - known as u64 } else { 0 };
+        self.rank = match start.above {
+            Some(_) => self.rank.saturating_add(added),
+            None => start.rank.saturating_add(count - 1),
+        };
+        self.stride = count - 1;
+        (self.none, self.phase) = (NoProgress::default(), Phase::Forward);
+        if let Begins::AfterKey { misses } = &mut self.begins {
+            *misses = 0;
+        }
+        self.size.succeeded();
+        let origin = Origin::Offset { rank: first, place };
+        if is_short && self.has_reverse && self.fence.asked >= FENCES {
+            report.doubt(Doubt::FenceNotMet);
+            return self.finish(Proof::ApiSaysSo, new, origin, report);
+        }
+        if self.fence.asked == 0 || is_short {
+            self.want_fence();
+        }
+        if states_end {
+            return self.finish(Proof::ApiSaysSo, new, origin, report);
+        }
+        if let Some(rest) = self.meet_fence(report) {
+            self.rank = self.rank.saturating_add(rest.len() as u64);
+            new.extend(rest);
+            return self.finish(Proof::Fenced, new, origin, report);
+        }
+        self.doubt_rows(&new, report);
+        self.read.push(&new, &self.fields);
+        Some(WalkStep::Rows { rows: new, origin })
+    }
+
+    /// A page that joins and shows no new row is not the end: it says where to look next.
+    fn without_new(
+        &mut self,
+        request: &Request<R>,
+        places: u64,
+        rows: &[R],
+        report: &mut Report,
+    ) -> Option<WalkStep<R>> {
+        let start = request.start()?;
+        self.phase = Phase::Forward;
+        if let Some(rest) = self.meet_fence(report) {
+            return self.conclude(Proof::Fenced, rest, report);
+        }
+        let none = &mut self.none;
+        none.pages += 1;
+        none.has_grown |= self.growth > 0;
+        let page = self.memory.marks().of_page(rows);
+        none.repeated += u32::from(page.is_some_and(|mark| none.seen.closes_at(mark)));
+        let repeated = REPEATED_PAGES + REPEATED_ROWS / request.rows.saturating_sub(1).max(1);
+        let most = repeated.saturating_mul(if none.has_grown { EXPLAINED } else { 1 });
+        if none.repeated > most || none.pages > PAGES_WITHOUT_NEW {
+            let why = Inconsistency::NoProgress { pages: none.pages };
+            return self.over(Outcome::Inconsistent { why });
+        }
+        let is_short = places < u64::from(request.rows);
+        none.stalls += u32::from(is_short);
+        let stalls = none.stalls;
+        if let Begins::AfterKey { .. } = self.begins {
+            if !is_short || stalls > REPEATS {
+                self.begins = Begins::AtRank; // The filter leads nowhere.
+            }
+            self.want_fence();
+            return None;
+        }
+        let looked_back = start.role == Role::LooksBack;
+        if !looked_back {
+            self.rank = start.rank.saturating_add((rows.len() as u64).saturating_sub(1));
+        }
+        if !is_short {
+            if self.requests.pages().next().is_none() && !looked_back {
+                // Rows were written before the scan, and by the next request there will be as many more.
+                self.rank = self.rank.saturating_add(self.growth);
+            }
+            return None;
+        }
+        self.none.looks_back = !looked_back;
+        self.size.enlarge();
+        if !self.has_reverse {
+            return if stalls < REPEATS { None } else { self.give_up(report) };
+        }
+        let is_asked = self.requests.has_fence() || self.fence.is_wanted;
+        let is_hidden = self.fence.answers.is_empty() || self.is_fence_unread();
+        if stalls > REPEATS && is_hidden && !is_asked {
+            return self.pass_hidden_rows();
+        }
+        if self.fence.asked >= FENCES {
+            return self.give_up(report);
+        }
+        self.want_fence();
+        None
+    }
+
+    /// The API counts rows that it does not show: no page can overlap across them.
+    fn pass_hidden_rows(&mut self) -> Option<WalkStep<R>> {
+        self.requests.clear_pages();
+        // One row further first: the server may give no more than one at a time.
+        self.rank = self.rank.saturating_add(u64::from(self.memory.frontier().is_some()));
+        self.plain = Some(Plain::after_hidden_rows());
+        (self.none, self.phase) = (NoProgress::default(), Phase::Forward);
+        None
+    }
+
+    /// The beginning of the list shows no row: the list is empty if both orders show none.
+    fn nothing_at_all(&mut self, states_end: bool, report: &mut Report) -> Option<WalkStep<R>> {
+        self.none.stalls += 1;
+        if self.none.stalls > REPEATS && self.is_fence_unread() {
+            return self.pass_hidden_rows();
+        }
+        self.size.enlarge();
+        self.want_fence();
+        match self.has_reverse {
+            false if self.empty.pages < 2 => None,
+            false if states_end => self.conclude(Proof::ApiSaysSo, Vec::new(), report),
+            false => self.give_up(report),
+            true => self.end_if_empty(report),
+        }
+    }
+
+    fn end_if_empty(&mut self, report: &mut Report) -> Option<WalkStep<R>> {
+        let Empty { pages, fences, says_rows, is_unsaid } = self.empty;
+        let answers = pages.saturating_add(fences);
+        let is_blank = self.memory.frontier().is_none() && !self.is_resumed && !says_rows;
+        let is_both = pages > 0 && fences > 0;
+        match (is_both && (is_blank || answers >= EMPTY_ANSWERS), says_rows) {
+            (true, true) => {
+                self.over(Outcome::Inconsistent { why: Inconsistency::NothingShown { answers } })
+            }
+            (true, false) if is_blank || !is_unsaid => {
+                self.conclude(Proof::Fenced, Vec::new(), report)
+            }
+            (true, false) => self.give_up(report),
+            (false, _) if pages >= EMPTY_ANSWERS && self.fence.asked >= FENCES => {
+                self.give_up(report)
+            }
+            (false, _) => None,
+        }
+    }
+
+    /// No answer shows where the list ends.
+    fn give_up(&mut self, report: &mut Report) -> Option<WalkStep<R>> {
+        report.doubt(if self.has_reverse { Doubt::FenceNotMet } else { Doubt::EndNotStated });
+        self.conclude(Proof::ApiSaysSo, Vec::new(), report)
+    }
+
+    /// The answer in the reverse order.
+    fn accept_fence(&mut self, page: Page<R>, report: &mut Report) -> Option<WalkStep<R>> {
+        self.totaled(page.total, report);
+        if let Some(why) = self.contradiction(&page.rows) {
+            return self.over(Outcome::Inconsistent { why });
+        }
+        // More rows are asked for next, so that one of them overlaps the rows read.
+        self.fence.rows = self.fence.rows.saturating_mul(4).min(self.fence.ceiling);
+        if page.rows.is_empty() {
+            self.empty.fences += 1;
+            self.empty.says(&page);
+            self.fence.answers.clear();
+            return self.end_if_empty(report);
+        }
+        self.empty = Empty::default();
+        let is_alone = page.places() == 1 && page.total.is_none_or(|total| total <= 1);
+        let shown = self.memory.shown(&page.rows, &self.fields);
+        self.fence.answers.truncate(FENCES_KEPT - 1);
+        self.fence.answers.push(FenceAnswer { rows: page.rows, shown, is_alone });
+        let rest = self.meet_fence(report)?;
+        self.conclude(Proof::Fenced, rest, report)
+    }
+
+    /// The rows of the fence beyond the rows read, in the order of the scan, if it is proved and overlaps them.
+    fn meet_fence(&mut self, report: &mut Report) -> Option<Vec<R>> {
+        for (at, fence) in self.fence.answers.iter().enumerate() {
+            if fence.is_alone && fence.shown.first() == Some(&self.sole) {
+                return Some(Vec::new()); // Both directions show the same single row.
+            }
+            match self.memory.orders(&fence.shown) {
+                Orders { same: true, .. } => {
+                    self.over(Outcome::Inconsistent { why: Inconsistency::ReverseIgnored });
+                    return None;
+                }
+                Orders { opposite: false, .. } => {}
+                Orders { .. } => {
+                    let read = fence.shown.iter().position(|mark| self.memory.has_read(*mark));
+                    let mut rest = self.fence.answers.swap_remove(at).rows;
+                    rest.truncate(read.unwrap_or(0));
+                    rest.reverse();
+                    let mut is_new = vec![true; rest.len()];
+                    self.leave_moved(&rest, &mut is_new, report);
+                    retain(&mut rest, is_new);
+                    return Some(rest);
+                }
+            }
+        }
+        None
+    }
+
+    /// Whether the reverse order begins with a row that was not read: it may be hidden from this order.
+    fn is_fence_unread(&self) -> bool {
+        let first = self.fence.answers.last().and_then(|fence| fence.shown.first());
+        first.is_some_and(|mark| !self.memory.has_read(*mark))
+    }
+
+    /// Whether the row was read that the reverse order once began with.
+    pub(super) fn has_met_fence(&self) -> bool {
+        let mut last = self.fence.answers.iter().filter_map(|fence| fence.shown.first());
+        last.any(|mark| self.memory.has_read(*mark))
+    }
+
+    /// Asks for the fence, if the API answers the reverse order.
+    fn want_fence(&mut self) {
+        self.fence.is_wanted |= self.has_reverse && self.fence.asked < FENCES;
+    }
+
+    /// The list ends, perhaps with these rows of the fence.
+    fn conclude(&mut self, proof: Proof, rest: Vec<R>, report: &mut Report) -> Option<WalkStep<R>> {
+        let origin = Origin::Offset { rank: self.rank.saturating_add(1), place: self.place() };
+        self.finish(proof, rest, origin, report)
+    }
+
+    fn finish(
+        &mut self,
+        proof: Proof,
+        rows: Vec<R>,
+        origin: Origin,
+        report: &mut Report,
+    ) -> Option<WalkStep<R>> {
+        self.doubt_rows(&rows, report);
+        self.read.push(&rows, &self.fields);
+        if self.is_mutable {
+            report.doubt(Doubt::MutableSort);
+        }
+        if self.memory.has_lost() {
+            report.doubt(Doubt::Forgotten);
+        }
+        let seen = report.rows.saturating_add(report.null_rows).saturating_add(rows.len() as u64);
+        let has_moved = report.totals.is_some_and(|totals| totals.moves > 0);
+        let is_quiet = report.shifts_repaired == 0 && report.duplicates_dropped == 0 && !has_moved;
+        if is_quiet && !self.is_resumed && self.total.is_some_and(|total| total > seen) {
+            report.doubt(Doubt::CountDiffers);
+        }
+        let end = report.concluded(proof);
+        let is_complete = matches!(end, Outcome::Complete { .. });
+        self.phase = Phase::Over(end);
+        let origin = if is_complete { Origin::Last(proof, Box::new(origin)) } else { origin };
+        (!rows.is_empty()).then_some(WalkStep::Rows { rows, origin })
+    }
+
+    /// What in a page cannot be.
+    fn contradiction(&self, rows: &[R]) -> Option<Inconsistency> {
+        if !rows.is_empty() && rows.iter().all(|row| row.key().is_none()) {
+            return Some(Inconsistency::NoKeys);
+        }
+        if self.range == Range::default() {
+            return None;
+        }
+        let key = rows.iter().filter_map(Keyed::key).find(|key| self.range.excludes(*key))?;
+        Some(Inconsistency::FilterIgnored { key: key.to_key() })
+    }
+
+    /// Whether the keys of a page are in the declared order, if there is one.
+    fn check_order(&mut self, rows: &[R], report: &mut Report) {
+        let mut before: Option<KeyRef<'_>> = None;
+        for key in rows.iter().filter(|_| self.is_ordered).filter_map(Keyed::key) {
+            if before.is_some_and(|before| self.order.compare(before, key).is_gt()) {
+                (self.is_ordered, report.order_contradicted) = (false, true);
+                if self.range != Range::default() {
+                    report.doubt(Doubt::OrderContradicted);
+                }
+                return;
+            }
+            before = Some(key);
+        }
+    }
+
+    fn note_greatest(&mut self, rows: &[R]) {
+        if let Some(key) = rows.iter().rev().find_map(Keyed::key).filter(|_| self.is_ordered) {
+            let is_greater = |it: &Key| self.order.compare(key, it.borrow()).is_gt();
+            if self.greatest.as_ref().is_none_or(is_greater) {
+                self.greatest = Some(key.to_key());
+            }
+        }
+    }
+
+    /// Leaves out rows that were read at another place, where other fields put them in order.
+    fn leave_moved(&self, rows: &[R], is_new: &mut [bool], report: &mut Report) {
+        let others = rows.iter().zip(is_new).filter(|_| !self.fields.is_empty());
+        for (_, is_new) in others.filter(|(row, is_new)| **is_new && self.memory.has_moved(*row)) {
+            report.doubt(Doubt::MutableSort);
+            *is_new = false;
+        }
+    }
+
+    fn doubt_rows(&self, rows: &[R], report: &mut Report) {
+        if rows.iter().any(|row| row.key().is_none()) {
+            report.doubt(Doubt::BadRows);
+        }
+        if !self.fields.is_empty() && !rows.iter().all(|row| shows_sort(row, &self.fields)) {
+            report.doubt(Doubt::SortNotShown);
+        }
+    }
+
+    /// Of an API that gives fewer rows than asked for, and counts its pages by its own size.
+    fn cap_counted(&mut self, request: &Request<R>, page: &Page<R>) {
+        let (places, rows) = (page.places(), request.rows);
+        let is_first = self.memory.frontier().is_none() && self.counted.is_some();
+        let is_capped = (LEAST_CAP..u64::from(rows)).contains(&places);
+        if is_first && is_capped && page.total.is_some_and(|total| total > places) {
+            let most = u32::try_from(places).unwrap_or(u32::MAX);
+            self.size.cap(most, rows);
+            self.counted = Some(most);
+        }
+    }
+
+    /// The API refuses a page after a key: pages begin at ranks.
+    pub(super) fn refused(&mut self, id: u64) -> bool {
+        let is_after_key = self.requests.is_after_key(id);
+        if is_after_key {
+            self.requests.clear_pages();
+            self.begins = Begins::AtRank;
+        }
+        is_after_key
+    }
+
+    pub(super) fn totaled(&mut self, total: Option<u64>, report: &mut Report) {
+        if let (Some(before), Some(now)) = (self.total, total) {
+            self.growth = now.saturating_sub(before).min(GREATEST_GROWTH);
+        }
+        self.total = total.or(self.total);
+        report.total(total);
+    }
+
+    pub(super) fn over(&mut self, end: Outcome) -> Option<WalkStep<R>> {
+        self.phase = Phase::Over(end);
+        None
+    }
+}
+
+impl Empty {
+    fn says<R>(&mut self, page: &Page<R>) {
+        self.says_rows |= page.null_rows > 0 || page.total.is_some_and(|total| total > 0);
+        self.is_unsaid |= page.total.is_none();
+    }
+}
+
+fn retain<R>(rows: &mut Vec<R>, is_wanted: Vec<bool>) {
+    let mut is_wanted = is_wanted.into_iter();
+    rows.retain(|_| is_wanted.next() == Some(true));
+}
