@@ -36,12 +36,9 @@ pub fn client(base: &str, credential: Credential) -> Result<(Client, StableSortL
     let stack = ServiceBuilder::new().layer(sort.clone()).layer(retry).service(http);
     Ok((Client::new_with_client(base, own, BoxCloneSyncService::new(stack)), sort))
 }
-
+type Row = (Option<RowKey>, User);
 /// One page by the SDK's own call.
-async fn page(
-    client: Client,
-    ask: PageRequest,
-) -> Fetched<(Option<RowKey>, User), Error<types::Error>> {
+async fn page(client: Client, ask: PageRequest) -> Fetched<Row, Error<types::Error>> {
     let (skip, order) = ask.rank().unwrap_or_default();
     // The ascending sort is left to the layer, as it is in code that was there before.
     let sort = (order == Order::Descending).then_some("-_id");

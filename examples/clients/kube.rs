@@ -29,11 +29,9 @@ pub fn client(base: Uri, credential: Credential) -> Client {
     Client::new(BaseUriLayer::new(base).layer(stack.around(hyper)), "demo")
 }
 
+type Row = (Option<RowKey>, ConfigMap);
 /// One page by kube's own call.
-async fn page(
-    maps: Api<ConfigMap>,
-    ask: PageRequest,
-) -> Fetched<(Option<RowKey>, ConfigMap), Error> {
+async fn page(maps: Api<ConfigMap>, ask: PageRequest) -> Fetched<Row, Error> {
     let mut params = ListParams::default().limit(ask.rows());
     params.continue_token = ask.cursor().map(str::to_owned);
     let mut answer = maps.list(&params).await;

@@ -38,13 +38,9 @@ pub fn client(base: Uri, credential: Credential) -> Octocrab {
         .build();
     octocrab
 }
-
+type Row = (Option<RowKey>, Value);
 /// One page by octocrab's own calls.
-async fn page(
-    crab: Octocrab,
-    list: &Uri,
-    ask: PageRequest,
-) -> Fetched<(Option<RowKey>, Value), Error> {
+async fn page(crab: Octocrab, list: &Uri, ask: PageRequest) -> Fetched<Row, Error> {
     let next = ask.cursor().and_then(|link| link.parse().ok());
     let answer = match next {
         None => crab.get(format!("{}?per_page={}", list.path(), ask.rows()), None::<&()>).await,

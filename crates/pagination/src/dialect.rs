@@ -44,7 +44,6 @@ mod link;
 mod operations1;
 mod page_token;
 #[cfg(test)]
-#[allow(clippy::large_types_passed_by_value, reason = "a dialect is a constant")]
 mod tests;
 
 use core::fmt;
@@ -116,7 +115,7 @@ pub(crate) struct Spec {
     /// The names by which the API may sort by its key; the first is sent by default.
     pub(crate) sort_fields: &'static [&'static str],
     /// What stands between several sort fields; `None` if there can only be one.
-    pub(crate) sort_separator: Option<char>,
+    pub(crate) sort_separator: Option<u8>,
     /// How a list is recognised by a request that somebody else has made.
     pub(crate) lists: Option<&'static Lists>,
     /// Whether this path's list can be sorted.
@@ -196,7 +195,6 @@ pub(crate) struct Bound {
 }
 
 impl<G> Dialect<G> {
-    #[allow(clippy::large_types_passed_by_value, reason = "it moves once, into a constant")]
     pub(crate) const fn of(spec: Spec) -> Self {
         Self { spec, grammar: PhantomData }
     }

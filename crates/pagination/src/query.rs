@@ -4,7 +4,6 @@ mod invalid;
 mod page_request;
 mod request;
 #[cfg(test)]
-#[allow(clippy::large_types_passed_by_value, reason = "a dialect is a constant")]
 mod tests;
 
 use core::fmt;
@@ -123,7 +122,6 @@ impl<G> Query<G> {
         Ok(query)
     }
 
-    #[allow(clippy::large_types_passed_by_value, reason = "it moves once for each scan")]
     fn of(dialect: Dialect<G>, uri: Uri) -> Result<Self, InvalidQuery> {
         let spec = dialect.spec;
         let authority = uri.authority().ok_or(InvalidQuery::NotAbsolute)?;

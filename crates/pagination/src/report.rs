@@ -127,7 +127,7 @@ pub enum Doubt {
     NoOverlap,
     /// A cursor or link holds an offset, which loses rows while rows are deleted.
     OffsetCursor,
-    /// An answer contradicts the order of keys, which the bounds of ranges rest on.
+    /// An answer contradicts the order that the filter for keys rests on, so the filter may have left out rows.
     OrderContradicted,
     /// The API states that an answer is partial.
     Partial,
@@ -223,8 +223,8 @@ impl Doubt {
             ],
             Self::OrderContradicted => [
                 "order_contradicted",
-                "the keys are not in the order that the bounds of the ranges rest on",
-                "read the list in one scan",
+                "the rows are not in the order that the filter for keys rests on",
+                "read the list by offset in one scan",
             ],
             Self::Partial => [
                 "partial",

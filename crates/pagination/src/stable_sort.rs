@@ -150,7 +150,10 @@ impl<M> StableSortLayer<M> {
             return Verdict::Pass;
         }
         let Some(key) = self.spec.sort_fields.first() else { return Verdict::Unstable };
-        let fields = match (fields.filter(|fields| !fields.is_empty()), self.spec.sort_separator) {
+        let fields = match (
+            fields.filter(|fields| !fields.is_empty()),
+            self.spec.sort_separator.map(char::from),
+        ) {
             (None, _) => (*key).to_owned(),
             (Some(fields), Some(_)) if fields.contains(',') => format!("{fields},{key}"),
             (Some(fields), Some(separator)) => format!("{fields}{separator}{key}"),

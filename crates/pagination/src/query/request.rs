@@ -142,7 +142,7 @@ impl Terms {
                 Order::Descending => format!("-{name}"),
             }
         });
-        let separator = self.spec.sort_separator.unwrap_or(' ').to_string();
+        let separator = char::from(self.spec.sort_separator.unwrap_or(b' ')).to_string();
         fields.collect::<Vec<_>>().join(&separator)
     }
 

@@ -19,6 +19,8 @@
 //! The *fence* is an answer in the reverse order. Two of its rows in one page show its direction. Where it overlaps
 //! the rows read, the rows beyond are delivered, and the scan is complete. Lists whose pages do not overlap are read
 //! by [`plain`](super::plain).
+//!
+//! The state machine stays in one file, because each of its phases needs the others to be understood.
 
 use std::sync::Arc;
 
@@ -88,6 +90,11 @@ pub(super) struct Offset<R> {
     /// The API's own ceiling, where pages are counted.
     pub(super) counted: Option<u32>,
     begins: Begins,
+    /// Whether a page after a key brought rows, and whether the API's documents promise the filter for that.
+    by_key: bool,
+    is_promised: bool,
+    /// The row before the last one of the newest page.
+    before_last: Option<Key>,
     pub(super) size: PageSize,
     pub(super) prefetch: Prefetch,
     /// The bytes that may be held ahead, and these of the largest page so far.
@@ -220,6 +227,9 @@ impl<R: Keyed> Offset<R> {
             is_ordered: spec.keys_in_order && fields.is_empty(),
             greatest: None,
             counted: is_counted.then_some(ceiling),
+            by_key: false,
+            before_last: None,
+            is_promised: query.bound().is_ok_and(|bound| bound.is_declared),
             begins: if is_by_key { Begins::AfterKey { misses: 0 } } else { Begins::AtRank },
             size: match is_counted {
                 true if spec.has_fixed_pages => size.fixed(),
@@ -328,7 +338,8 @@ impl<R: Keyed> Offset<R> {
         if let Begins::AfterKey { misses } = self.begins {
             // The row before the last; after a miss one further back, doubling.
             let mut keys = self.read.newest_first().filter_map(|row| row.key.as_ref());
-            return match keys.nth(1 << misses) {
+            let before_last = self.before_last.as_ref().filter(|_| misses == 0);
+            return match before_last.or_else(|| keys.nth(1 << misses)) {
                 Some(above) => PageStart { above: Some(above.clone()), ..start },
                 None => PageStart { rank: 0, catches_up: true, ..start },
             };
@@ -445,6 +456,11 @@ impl<R: Keyed> Offset<R> {
         } else {
             self.empty = Empty::default();
         }
+        let is_after_key = self.begins == Begins::AfterKey { misses: 0 } && start.above.is_some();
+        if is_after_key && shown.first().is_some_and(|mark| self.is_before_last(*mark)) {
+            self.leave_keys(report);
+            return None;
+        }
         let known = match self.join(&start, &page.rows, &shown) {
             Join::At(known) => known,
             Join::Lost => return self.over(Outcome::LostPlace),
@@ -467,6 +483,19 @@ impl<R: Keyed> Offset<R> {
             report.duplicates_dropped += read.saturating_sub(expected) as u64;
         }
         self.take(&request, page, shown, known, report)
+    }
+
+    /// Whether this row was read before the one that was read last, so that no filter should show it.
+    fn is_before_last(&self, mark: Option<Mark>) -> bool {
+        self.memory.has_read(mark) && mark != self.memory.frontier()
+    }
+
+    /// The filter leads nowhere, so pages begin at ranks. If it brought rows before, it may have left out others.
+    fn leave_keys(&mut self, report: &mut Report) {
+        self.begins = Begins::AtRank;
+        if self.by_key {
+            report.doubt(Doubt::OrderContradicted);
+        }
     }
 
     /// How a page joins the rows read.
@@ -504,7 +533,7 @@ impl<R: Keyed> Offset<R> {
         if let Begins::AfterKey { misses } = &mut self.begins {
             *misses += 1;
             if *misses > KEY_MISSES {
-                self.begins = Begins::AtRank;
+                self.begins = Begins::AtRank; // All after the key may be gone.
             }
             return None;
         }
@@ -581,6 +610,12 @@ impl<R: Keyed> Offset<R> {
         let is_late = |mark: &Option<Mark>| mark.is_some() && !self.memory.has_read(*mark);
         let is_new = |at: usize| at >= known || !passes_late && is_late(&shown[at]);
         let mut is_new: Vec<bool> = (0..rows.len()).map(is_new).collect();
+        if self.by_key && start.above.is_none() && shown[..known].iter().any(is_late) {
+            report.doubt(Doubt::OrderContradicted); // The filter may have left these rows out.
+        }
+        if self.begins != Begins::AtRank && rows.len() > 1 {
+            self.before_last = rows[rows.len() - 2].key().map(KeyRef::to_key);
+        }
         self.leave_moved(&rows, &mut is_new, report);
         if !self.memory.accept(shown, &rows, known, self.is_ordered) {
             report.doubt(Doubt::KeyNotUnique);
@@ -591,21 +626,21 @@ impl<R: Keyed> Offset<R> {
             }
             return self.without_new(request, places, &rows, report);
         }
+        let late = is_new[..known].iter().filter(|is_new| **is_new).count();
         let mut new = rows;
         retain(&mut new, is_new);
         self.note_greatest(&new);
-        let first = match start.above {
-            Some(_) => self.rank.saturating_add(1),
-            None => start.rank.saturating_add(known as u64),
+        let (first, last) = match start.above {
+            // After a key the rank is a guess, for the time when the key is not enough.
+            Some(_) => {
+                (self.rank.saturating_add(1), self.rank.saturating_add(count - known as u64))
+            }
+            None => (start.rank.saturating_add(known as u64), start.rank.saturating_add(count - 1)),
         };
-        // After a key the rank is a guess, for the time when the key is not enough.
-        let added = if start.above.is_some() { count - known as u64 } else { 0 };
-        self.rank = match start.above {
-            Some(_) => self.rank.saturating_add(added),
-            None => start.rank.saturating_add(count - 1),
-        };
+        self.rank = last;
         self.stride = count - 1;
         (self.none, self.phase) = (NoProgress::default(), Phase::Forward);
+        self.by_key |= start.above.is_some();
         if let Begins::AfterKey { misses } = &mut self.begins {
             *misses = 0;
         }
@@ -627,7 +662,7 @@ impl<R: Keyed> Offset<R> {
             return self.finish(Proof::Fenced, new, origin, report);
         }
         self.doubt_rows(&new, report);
-        self.read.push(&new, &self.fields);
+        self.read.push(&new[late..], &self.fields);
         Some(WalkStep::Rows { rows: new, origin })
     }
 
@@ -659,8 +694,8 @@ impl<R: Keyed> Offset<R> {
         none.stalls += u32::from(is_short);
         let stalls = none.stalls;
         if let Begins::AfterKey { .. } = self.begins {
-            if !is_short || stalls > REPEATS {
-                self.begins = Begins::AtRank; // The filter leads nowhere.
+            if stalls > REPEATS {
+                self.begins = Begins::AtRank;
             }
             self.want_fence();
             return None;
@@ -835,10 +870,15 @@ impl<R: Keyed> Offset<R> {
         }
         let seen = report.rows.saturating_add(report.null_rows).saturating_add(rows.len() as u64);
         let has_moved = report.totals.is_some_and(|totals| totals.moves > 0);
-        let is_quiet = report.shifts_repaired == 0 && report.duplicates_dropped == 0 && !has_moved;
-        if is_quiet && !self.is_resumed && self.total.is_some_and(|total| total > seen) {
+        let has_shifted = report.shifts_repaired > 0 || report.duplicates_dropped > 0;
+        // After a key no write leaves a trace, so the count is all there is.
+        let is_quiet = self.by_key || !(has_moved || has_shifted || self.is_resumed);
+        if is_quiet && report.totals.is_some_and(|totals| totals.lowest > seen) {
             report.doubt(Doubt::CountDiffers);
         }
+        // That a filter leaves out no row after its key is the API's word.
+        let is_word = self.by_key && !self.is_promised;
+        let proof = if is_word { Proof::ApiSaysSo } else { proof };
         let end = report.concluded(proof);
         let is_complete = matches!(end, Outcome::Complete { .. });
         self.phase = Phase::Over(end);

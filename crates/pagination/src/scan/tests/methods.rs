@@ -362,7 +362,7 @@ fn without_a_reverse_order_the_end_is_the_apis_word_or_best_effort() {
     every_placement(6, |writes| {
         let (missing, twice, run) = scan_seven(query(), writes, false);
         assert_eq!((missing, twice), (0, 0), "{writes:?}");
-        assert!(run.report.doubts().contains(&crate::Doubt::EndNotStated), "{writes:?}");
+        assert!(run.report.doubts().contains(&Doubt::EndNotStated), "{writes:?}");
     });
     let mut scan = Scan::new(query());
     let model = Model::new(7);

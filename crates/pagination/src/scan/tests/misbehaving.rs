@@ -146,7 +146,7 @@ fn empty_and_short_pages_never_end_a_scan() {
         _ => model.page(place, limit),
     });
     assert_eq!(wrong(&model, &delivered), (0, 0), "all that is shown is delivered");
-    assert_eq!(report.doubts(), [crate::Doubt::FenceNotMet]);
+    assert_eq!(report.doubts(), [Doubt::FenceNotMet]);
     // It counts its last ten rows and does not show them.
     let model = Model::new(1_000);
     let (delivered, report) = scan_of(offset(100, 0), |place, limit, _| {
@@ -154,7 +154,7 @@ fn empty_and_short_pages_never_end_a_scan() {
         page.rows.retain(|row| row.key() <= Some(KeyRef::Number(990 * APART)));
         page
     });
-    assert_eq!((delivered.len(), report.doubts()), (990, &[crate::Doubt::CountDiffers][..]));
+    assert_eq!((delivered.len(), report.doubts()), (990, &[Doubt::CountDiffers][..]));
     // A server that gives one row at a time: all of them, and no proof.
     let model = Model::new(30);
     let (delivered, report) =

@@ -50,7 +50,8 @@ impl Spelling {
             // Seven rows have 13 digits or 14.
             Self::Digits => Key::Text((row + 5_000_000_000_000).to_string()),
             Self::Shuffled => {
-                let mixed = row.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+                let mixed =
+                    row.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
                 Key::Text(format!("{:032x}", mixed.swap_bytes()))
             }
             Self::AnyCase => {

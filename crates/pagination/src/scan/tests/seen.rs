@@ -1,8 +1,8 @@
 //! Lists without an order by key: sorted by other fields, or not at all.
 
 use super::*;
+use crate::Inconsistency;
 use crate::dialect::JUMPCLOUD_V2;
-use crate::{Doubt, Inconsistency};
 
 fn by_field(page: u32, is_immutable: bool) -> Query {
     let query = Query::new(JUMPCLOUD_V1, "http://h/".parse().unwrap()).unwrap();
