@@ -339,7 +339,7 @@ fn prove(proof: Proof, ending: &mut Ending) -> String {
         *ending = Ending::new(Kind::Inconsistent, "the proof has failed: this is a defect");
     }
     format!(
-        "  proof: {} rows owed, {} delivered once, {} missing, {} twice",
+        "  check: {} rows present throughout, {} delivered once, {} missing, {} twice",
         count(proof.owed as u64),
         count(proof.once as u64),
         count(proof.missing as u64),

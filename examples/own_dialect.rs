@@ -47,14 +47,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// The made-up API: 120 books.
 fn library(request: &Request<Full<Bytes>>) -> Response<Full<Bytes>> {
     let query = request.uri().query().unwrap_or_default();
-    let number = |name: &str| {
-        let pair = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
-        pair.and_then(|value| value.parse::<usize>().ok())
-    };
-    let (from, count) = (number("from").unwrap_or(0), number("count").unwrap_or(10));
+    let value =
+        |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+    let count = value("count").and_then(|count| count.parse().ok()).unwrap_or(10);
+    // The cursor names the last book of the page before.
+    let last = value("from").and_then(|isbn| isbn.strip_prefix("978-")?.parse::<usize>().ok());
+    let from = last.map_or(0, |last| last + 1);
     let to = (from + count).min(120);
     let books: Vec<String> = (from..to).map(|n| format!("{{\"isbn\":\"978-{n:04}\"}}")).collect();
-    let more = if to < 120 { format!("\"{to}\"") } else { "null".to_owned() };
+    let more = if to < 120 { format!("\"978-{:04}\"", to - 1) } else { "null".to_owned() };
     let body = format!("{{\"books\":[{}],\"more\":{more}}}", books.join(","));
     Response::new(Full::from(body))
 }

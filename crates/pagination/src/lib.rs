@@ -1,8 +1,14 @@
 //! Every row of a paged REST API exactly once, while the collection changes and the API fails.
 //!
-//! [`Query`] says what is read; its order is always that of the unique key. [`Pages`] and [`Items`]
-//! read it through any `tower` service of `http` requests, a retry stack for example. The [`Report`]
-//! says how it ended: no failure and no short page is ever taken for the end.
+//! [`Query`] states what is read, in the order of the unique key. [`Pages`] and [`Items`] read it through any `tower`
+//! service of `http` requests, a retry stack for example. The [`Report`] states how the scan ended.
+//!
+//! # What *complete* means
+//!
+//! A scan that ends as [`Outcome::Complete`] delivered every row present throughout the scan (it existed, and matched,
+//! at every request) exactly once. The outcome names its [`Proof`]: one answer held the whole list, or every page and
+//! one answer in the reverse order overlapped the rows read, or the API's own cursor led to the end, which nobody can
+//! check. Anything that speaks against it is a [`Doubt`], and a scan with a doubt is best effort, never complete.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -39,11 +45,19 @@
 //! # }
 //! ```
 //!
-//! # Owed
+//! # What a fence rests on
 //!
-//! A row is *owed* if it is there, and matches, at the first request and at every later one. A scan
-//! that ends as [`Outcome::Complete`] has delivered every owed row, and no row twice. What a cursor, a token or an
-//! opaque link leads to is taken at the API's word: that its rows are all rows cannot be checked from outside.
+//! [`Proof::Fenced`] holds for every order of rows, also one that the client cannot compare. It rests on three
+//! statements about the API, and on nothing else:
+//!
+//! 1. An answer shows a contiguous run of the list at one moment between request and answer. Offset 0 begins with the
+//!    first row. The run may be short at its end.
+//! 2. The order is total, and a row keeps its place while it exists.
+//! 3. The reverse order is the exact reverse.
+//!
+//! Answers that are stale, have gaps or are wrongly empty break the first. A scan after a key
+//! ([`Query::keyset`]) also rests on the filter, which has to keep every row after the key: where the API's documents
+//! do not promise it, the scan is complete by the API's own word.
 //!
 //! # Map
 //!
@@ -61,20 +75,28 @@
 //!
 //! # Ways to find the next page
 //!
-//! | way | for | a row can be missed |
+//! | way | for | a complete scan has the proof |
 //! | --- | --- | --- |
-//! | anchored, with a fence | `skip` and `limit`, page numbers | no |
-//! | keyset ([`Query::keyset`]) | the same, where a filter on the key is promised or proved | no |
-//! | cursor, token, `search_after` | as the API says | if the API misses it |
-//! | link | `Link: <…>; rel="next"` | if the API misses it: most hold a plain offset |
-//! | by other fields ([`Query::sort_by`]) | fields that never change | no |
-//! | by other fields that may change | the same | yes: best effort |
-//! | unsorted ([`Query::unstable`]) | lists without a sort | yes: best effort |
+//! | by offset or page number | `skip` and `limit`, page numbers of any size | `Fenced` |
+//! | after a key ([`Query::keyset`]) | the same, with a filter for the key | `Fenced` if promised, else `ApiSaysSo` |
+//! | by other fields ([`Query::sort_by`]) | fields that never change ([`Query::immutable`]) | `Fenced` |
+//! | by offset, without a reverse order | lists whose pages state the end | `ApiSaysSo` |
+//! | by cursor, token or link | what the API gives | `ApiSaysSo`, or `SingleAnswer` on one page |
+//! | unsorted ([`Query::unstable`]) | lists without a sort | `SingleAnswer` on one page, else none |
 //!
-//! A scan in descending order ([`Query::sort`] with `-`) promises the same. New rows come in front of it there, so it
-//! reads nothing that was added, and steps forward past what was.
+//! A cursor or link that counts pages or rows is an offset, whatever it is called; the scan finds it by its values and is
+//! best effort. So are lists that are sorted by a field that may change, and page numbers of a fixed size.
 //!
-//! Rows may be deleted while they are read, by the reader as well: an anchored scan visits all that are left.
+//! A scan in descending order ([`Query::sort`] with `-`) promises the same.
+//!
+//! Rows may be deleted while they are read, by the reader as well: a scan by offset visits all that are left. Where the
+//! API deletes every row that the scan remembers, it ends as [`Outcome::LostPlace`] and repeats none.
+//!
+//! # Numbers
+//!
+//! A scan by offset remembers 1,000,000 rows by marks of 128 bits (about 50 MiB), or four pages where the dialect declares
+//! the [order of its keys](dialect::Dialect::keys_in_order). A scan by cursor remembers 262,144 rows (16 MiB). A checkpoint
+//! stores the last 200 keys.
 //!
 //! # What is not done
 //!
