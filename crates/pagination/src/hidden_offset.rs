@@ -1,9 +1,9 @@
 //! Offsets that hide in cursors and links, found by their values.
 //!
 //! An API whose cursor is an offset loses rows while rows are deleted, whatever the cursor is called. The numbers in
-//! each cursor are compared with these in the one before: a number that grows by one, by the rows of the page, or
-//! twice by the same amount counts pages or rows. Before a second cursor is seen, a number that equals the rows of
-//! the page, or is a first page's successor, is enough. A number that the last row itself holds is a key, not a count.
+//! each cursor are compared with these in the one before: a number that grows twice by the same amount counts pages or
+//! rows. A number of the first cursor that equals the rows of its page, or the number of a second page, is suspect; if it
+//! grows by one or by the rows of a page, it counts. A number that the last row itself holds is a key, not a count.
 //!
 //! # What is not done
 //!
@@ -24,6 +24,8 @@ const BYTES: usize = 4_096;
 const DEPTH: u32 = 3;
 /// A number of as many digits is not in a row by chance. Our choice: times and ids have more.
 const DIGITS_OF_A_KEY: usize = 6;
+/// The cursors that are compared. Our choice: one that counts does so from its beginning.
+const CURSORS: u32 = 16;
 /// Parts of a name that say that a number is a page's size: it means nothing in the first cursor.
 const SIZES: [&str; 4] = ["limit", "size", "per", "count"];
 
@@ -32,7 +34,8 @@ const SIZES: [&str; 4] = ["limit", "size", "per", "count"];
 pub(crate) struct OffsetDetector {
     /// The numbers of the newest cursor, each with the text before it and by how much it grew.
     newest: Vec<Number>,
-    has_cursor: bool,
+    cursors: u32,
+    has_found: bool,
     /// The numbers that the first request itself holds.
     asked: Vec<Number>,
 }
@@ -41,8 +44,10 @@ pub(crate) struct OffsetDetector {
 struct Number {
     /// The text before it, which tells it from others.
     label: String,
+    digits: String,
     value: u64,
     grew: Option<u64>,
+    is_suspect: bool,
 }
 
 /// What a cursor shows.
@@ -62,6 +67,11 @@ impl OffsetDetector {
         self.asked = numbers(address);
     }
 
+    /// Whether another cursor can tell anything new.
+    pub(crate) const fn is_watching(&self) -> bool {
+        !self.has_found && self.cursors < CURSORS
+    }
+
     /// The scan resumes at this cursor.
     pub(crate) fn resume(&mut self, cursor: &str) -> Finding {
         self.see::<crate::Row>(cursor, 0, None)
@@ -70,19 +80,23 @@ impl OffsetDetector {
     /// The page with this many rows, and this last one, led to this cursor.
     pub(crate) fn see<R: Keyed>(&mut self, cursor: &str, rows: u64, last: Option<&R>) -> Finding {
         let mut found = numbers(cursor);
-        let is_first = !std::mem::replace(&mut self.has_cursor, true);
+        let is_first = self.cursors == 0;
+        self.cursors += 1;
         let mut finding = Finding::Clear;
         for number in &mut found {
             let before = self.newest.iter().find(|before| before.label == number.label);
             number.grew = before.and_then(|before| number.value.checked_sub(before.value));
-            let is_offset = match number.grew {
-                _ if is_first => self.looks_like_one(number, rows),
-                Some(0) | None => false,
-                Some(1) => true,
-                grew => grew == Some(rows) || grew == before.and_then(|before| before.grew),
-            };
-            if is_offset && !is_in(number.value, last) {
-                finding = if is_first { Finding::Suspect } else { Finding::Offset };
+            if is_in(&number.digits, last) {
+                continue;
+            }
+            number.is_suspect = is_first && self.looks_like_one(number, rows);
+            let is_constant = number.grew == before.and_then(|before| before.grew);
+            let is_confirmed = before.is_some_and(|before| before.is_suspect)
+                && number.grew.is_some_and(|grew| grew == 1 || grew == rows);
+            if number.grew > Some(0) && (is_constant || is_confirmed) {
+                (finding, self.has_found) = (Finding::Offset, true);
+            } else if number.is_suspect {
+                finding = Finding::Suspect;
             }
         }
         self.newest = found;
@@ -104,9 +118,8 @@ impl OffsetDetector {
 }
 
 /// Whether the last row holds this number, so that the cursor names the row.
-fn is_in<R: Keyed>(number: u64, row: Option<&R>) -> bool {
+fn is_in<R: Keyed>(digits: &str, row: Option<&R>) -> bool {
     let Some(row) = row else { return false };
-    let digits = number.to_string();
     let is_key = row.key().is_some_and(|key| key.to_string() == digits);
     is_key
         || (digits.len() >= DIGITS_OF_A_KEY
@@ -129,7 +142,8 @@ fn collect(text: &str, depth: u32, found: &mut Vec<Number>) {
         let end = at + word.len();
         if let (true, Ok(value)) = (stands_alone(&text, at, end), word.parse()) {
             if found.len() < NUMBERS {
-                found.push(Number { label: text[label_from..at].to_owned(), value, grew: None });
+                let (label, digits) = (text[label_from..at].to_owned(), word.to_owned());
+                found.push(Number { label, digits, value, grew: None, is_suspect: false });
             }
             label_from = end;
         }

@@ -49,7 +49,10 @@ async fn every_owed_object_comes_once_while_objects_are_written_and_tokens_expir
         let api = api.faults(|asked| (asked.number % 3 == 0).then_some(Fault::Expired)).build();
         let server = api.serve().await.unwrap();
         let (maps, report) = all(client(origin(&server), bearer())).await.unwrap();
-        assert!(matches!(report.outcome(), Some(Outcome::Complete { .. })), "seed {seed}");
+        assert!(
+            matches!(report.outcome(), Some(Outcome::Complete { .. })),
+            "seed {seed}: {report}"
+        );
         let proof = api.proof(maps.iter().filter_map(|map| map.metadata.uid.as_deref()));
         assert_eq!((proof.missing, proof.twice), (0, 0), "seed {seed}");
     }

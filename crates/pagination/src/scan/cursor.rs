@@ -202,7 +202,7 @@ impl<R: Keyed> Cursor<R> {
         self.prefetch.arrived();
         let is_full = page.places() >= u64::from(request.rows);
         let asked_by = self.next.take();
-        if let (Next::Cursor(cursor), None) = (&page.next, &self.end) {
+        if let (Next::Cursor(cursor), true) = (&page.next, self.offsets.is_watching()) {
             let finding = self.offsets.see(cursor, page.places(), page.rows.last());
             self.found(finding, report);
         }
@@ -238,6 +238,9 @@ impl<R: Keyed> Cursor<R> {
 
     /// The rows that were neither taken before a checkpoint nor shown before, and those that were taken.
     fn new_rows(&mut self, mut rows: Vec<R>, report: &mut Report) -> (Vec<R>, Vec<Anchor>) {
+        if self.taken.is_empty() && rows.iter().all(|row| row.key().is_none()) {
+            return (rows, Vec::new());
+        }
         let mut to_skip = std::mem::take(&mut self.taken);
         let mut skipped = Vec::new();
         let mark = |row: &R| row.key().map(|key| self.memory.marks().of_key(key));
