@@ -21,7 +21,7 @@ async fn read_all(url: &str, key: Key) -> Result<Option<Outcome>, BoxError> {
     while let Some(user) = users.next().await {
         println!("{}", user?["username"]);
     }
-    eprintln!("{}", users.report()); // complete: 166 rows in 2 pages, 4 requests, …
+    eprintln!("{}", users.report()); // complete (fenced): 166 rows in 2 pages, 4 requests, …
     Ok(users.report().outcome().cloned())
 }
 

@@ -267,6 +267,20 @@ impl fmt::Display for Doubt {
     }
 }
 
+/// A set of doubts that copies without an allocation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Doubts(u32);
+
+impl Doubts {
+    pub(crate) fn of(doubts: &[Doubt]) -> Self {
+        Self(doubts.iter().fold(0, |set, doubt| set | 1 << *doubt as u32))
+    }
+
+    pub(crate) fn to_vec(self) -> Vec<Doubt> {
+        Doubt::ALL.into_iter().filter(|doubt| self.0 >> *doubt as u32 & 1 == 1).collect()
+    }
+}
+
 /// `1 row`, `2 rows`.
 fn counted(count: u64, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })

@@ -34,7 +34,7 @@ use retry_policy::safety::Shrinkable;
 use crate::checkpoint::Resume;
 use crate::dialect::Method;
 use crate::page::Page;
-use crate::report::Report;
+use crate::report::{Doubts, Report};
 use crate::{Checkpoint, InvalidCheckpoint, InvalidQuery, Keyed, Outcome, Query, Row};
 use cursor::Cursor;
 use offset::Offset;
@@ -176,7 +176,7 @@ impl<R: Keyed> Scan<R> {
         let before = Before {
             query: self.fingerprint,
             rows: self.report.rows,
-            doubts: self.report.doubts.clone(),
+            doubts: Doubts::of(&self.report.doubts),
         };
         let (of, is_last) = (list.len(), matches!(origin, Origin::Last(..)));
         let mut more = false;
@@ -251,6 +251,14 @@ impl<R: Keyed> Scan<R> {
         }
         self.report.shrinks += u64::from(shrinks);
         shrinks
+    }
+
+    /// Remembers no more rows than this.
+    #[cfg(test)]
+    fn remember(&mut self, rows: usize) {
+        if let Walk::Offset(walk) = &mut self.walk {
+            walk.memory.remember(rows);
+        }
     }
 
     fn is_linked(&self) -> bool {

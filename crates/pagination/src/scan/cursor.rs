@@ -238,7 +238,16 @@ impl<R: Keyed> Cursor<R> {
 
     /// The rows that were neither taken before a checkpoint nor shown before, and those that were taken.
     fn new_rows(&mut self, mut rows: Vec<R>, report: &mut Report) -> (Vec<R>, Vec<Anchor>) {
-        if self.taken.is_empty() && rows.iter().all(|row| row.key().is_none()) {
+        let memory = &self.memory;
+        let is_read = |row: &R| {
+            row.key().is_some_and(|key| memory.has_read(Some(memory.marks().of_key(key))))
+        };
+        if self.taken.is_empty() && !rows.iter().any(is_read) {
+            for key in rows.iter().filter_map(Keyed::key) {
+                if !self.memory.insert(self.memory.marks().of_key(key)) {
+                    report.doubt(Doubt::KeyNotUnique); // It came in this answer already.
+                }
+            }
             return (rows, Vec::new());
         }
         let mut to_skip = std::mem::take(&mut self.taken);
@@ -248,7 +257,7 @@ impl<R: Keyed> Cursor<R> {
         let is_read: Vec<bool> = marks.iter().map(|mark| self.memory.has_read(*mark)).collect();
         for (mark, is_read) in marks.into_iter().zip(&is_read) {
             if mark.is_some_and(|mark| !self.memory.insert(mark) && !is_read) {
-                report.doubt(Doubt::KeyNotUnique); // It came in this answer already.
+                report.doubt(Doubt::KeyNotUnique);
             }
         }
         let mut duplicates = 0;

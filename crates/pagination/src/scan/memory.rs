@@ -1,10 +1,11 @@
 //! What an offset walk remembers of the rows that it has read, and the two questions that it answers by that:
 //! which rows of a page were read before, and whether an answer is in the reverse order.
 //!
-//! A row is recognized by equality, so the walk needs no order that it could compare. A page *follows* the rows
-//! read if it shows the *frontier*, the row that was read last. Every remembered row then stands before the rows
-//! after the frontier, and the oldest rows may be forgotten. A page that joins elsewhere (the frontier was
-//! deleted, say) shows rows that may stand before others already read, so what is remembered then stays.
+//! A row is recognized by equality, so the walk needs no order that it could compare. A page *follows* the rows read
+//! if it shows the *frontier*, the row that was read last. Every remembered row then stands before the rows after the
+//! frontier, and the oldest rows may be forgotten. A page that joins at an earlier row (the frontier was deleted, say)
+//! shows rows that may stand before those read after that row. These are *set aside*: they are never delivered again,
+//! and once rows were forgotten no page joins at them.
 //!
 //! # Numbers
 //!
@@ -30,18 +31,25 @@ const PAGES: usize = 4;
 pub(super) type Shown = Vec<Option<Mark>>;
 
 #[derive(Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each states what was forgotten")]
 pub(super) struct Memory {
     marks: Marks,
+    /// The newest rows, at which a page joins.
     read: MarkSet<Mark>,
+    /// Rows that were read as well, and may stand anywhere.
+    aside: MarkSet<Mark>,
     /// The keys alone, where the place of a row depends on other fields.
     keys: Option<MarkSet<Mark>>,
-    /// The rows that may be forgotten, oldest first.
+    /// The rows of `read`, oldest first.
     newest: VecDeque<Mark>,
     /// The newest accepted pages.
     pages: VecDeque<Shown>,
     /// The row read last.
     frontier: Option<Mark>,
     has_forgotten: bool,
+    /// Whether rows were set aside, and whether this process has forgotten any row.
+    has_aside: bool,
+    has_dropped: bool,
     has_lost: bool,
     /// The most rows remembered, if fewer than usual.
     most: Option<usize>,
@@ -67,17 +75,24 @@ impl Memory {
         Self { most: Some(rows), ..Self::default() }
     }
 
+    #[cfg(test)]
+    pub(super) const fn remember(&mut self, rows: usize) {
+        self.most = Some(rows);
+    }
+
     pub(super) const fn marks(&self) -> &Marks {
         &self.marks
     }
 
-    /// Remembers the last of so many rows that an earlier process has read.
+    /// Remembers the last of so many rows that an earlier process has read. Some may stand
+    /// after rows that this process reads.
     pub(super) fn restore(&mut self, read: &[Anchor], rows: u64) {
         for anchor in read {
             let mark = self.marks.of_anchor(anchor);
             if self.read.insert(mark) {
                 self.newest.push_back(mark);
             }
+            self.aside.insert(mark);
             self.frontier = Some(mark);
             if let (Some(keys), Some(key)) = (&mut self.keys, &anchor.key) {
                 keys.insert(self.marks.of_key(key.borrow()));
@@ -92,7 +107,13 @@ impl Memory {
     }
 
     pub(super) fn has_read(&self, mark: Option<Mark>) -> bool {
-        mark.is_some_and(|mark| self.read.contains(&mark))
+        mark.is_some_and(|mark| self.read.contains(&mark) || self.aside.contains(&mark))
+    }
+
+    /// Whether a page joins at this row.
+    pub(super) fn joins_at(&self, mark: Option<Mark>) -> bool {
+        let is_newest = mark.is_some_and(|mark| self.read.contains(&mark));
+        is_newest || !self.has_dropped && self.has_read(mark)
     }
 
     /// Whether this row was read at another place.
@@ -115,33 +136,43 @@ impl Memory {
         self.has_lost
     }
 
-    /// Accepts a page of which the first `known` rows stand before its new ones. `is_ordered` says that the keys are
-    /// in a declared order, so that a few pages are enough. Whether all its keys differ.
+    /// Accepts a page whose rows `is_new` tells, the first `known` of which end with the row at which it joins. `is_ordered`
+    /// says that the keys are in a declared order, so that a few pages are enough. Whether all new keys differ.
     pub(super) fn accept<R: Keyed>(
         &mut self,
         page: Shown,
         rows: &[R],
         known: usize,
+        is_new: &[bool],
         is_ordered: bool,
     ) -> bool {
         let (before, new) = page.split_at(known);
         let follows = self.frontier.is_none() || before.contains(&self.frontier);
-        if !follows && !new.is_empty() {
-            self.newest.clear(); // These stay.
+        if !follows && is_new[known..].contains(&true) {
+            let joined_at = before.last().copied().flatten();
+            self.has_aside = true;
+            while self.newest.back().is_some_and(|mark| Some(*mark) != joined_at) {
+                let Some(later) = self.newest.pop_back() else { break };
+                self.read.remove(&later);
+                self.aside.insert(later);
+            }
         }
         let mut differ = true;
         for (at, mark) in page.iter().enumerate() {
-            let Some(mark) = mark else { continue };
-            if self.read.insert(*mark) {
-                self.newest.push_back(*mark);
-            } else {
-                differ &= at < known;
+            let Some(mark) = mark.filter(|mark| is_new[at] || !self.has_read(Some(*mark))) else {
+                continue;
+            };
+            let differs = if at < known { self.aside.insert(mark) } else { self.read.insert(mark) };
+            if at >= known && differs {
+                self.newest.push_back(mark);
             }
+            differ &= differs;
         }
         if let Some(keys) = &mut self.keys {
             keys.extend(rows.iter().filter_map(Keyed::key).map(|key| self.marks.of_key(key)));
         }
-        self.frontier = new.iter().rev().flatten().next().copied().or(self.frontier);
+        let last = new.iter().zip(&is_new[known..]).rev().find(|(_, is_new)| **is_new);
+        self.frontier = last.and_then(|(mark, _)| *mark).or(self.frontier);
         self.pages.push_back(page);
         if self.pages.len() > PAGES {
             self.pages.pop_front();
@@ -161,7 +192,8 @@ impl Memory {
     }
 
     fn forget(&mut self, is_ordered: bool) {
-        let most = if is_ordered {
+        // Once rows were set aside, a row that is forgotten could come after one of them.
+        let most = if is_ordered && !self.has_aside {
             self.pages.iter().map(Vec::len).sum::<usize>().max(ROWS_OF_A_CHECKPOINT)
         } else {
             ROWS
@@ -170,11 +202,11 @@ impl Memory {
         while self.newest.len() > most {
             if let Some(oldest) = self.newest.pop_front() {
                 self.read.remove(&oldest);
-                self.has_forgotten = true;
+                (self.has_forgotten, self.has_dropped) = (true, true);
             }
         }
-        if self.read.len() > 2 * ROWS {
-            self.read = self.newest.iter().copied().collect();
+        if self.aside.len() > ROWS {
+            self.aside.clear();
             (self.has_forgotten, self.has_lost) = (true, true);
         }
     }

@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use super::cycle::CycleDetector;
 use super::index::page_over;
-use super::memory::{Memory, Orders, Shown};
+use super::memory::{Memory, Shown};
 use super::plain::Plain;
 use super::requests::{PageStart, Prefetch, Purpose, Request, Requests, Role};
 use super::rows::{Origin, Place, Tail};
@@ -219,6 +219,8 @@ impl<R: Keyed> Offset<R> {
         let fields: Arc<[String]> = query.sorted.iter().map(|(name, _)| name.clone()).collect();
         let is_by_key = query.keyset && query.bound().is_ok();
         let rows = FENCE_ROWS.min(ceiling);
+        // A range is read beside others, so its fence is asked for along with its first page.
+        let is_wanted = query.range != Range::default() && spec.has_reverse;
         Self {
             order: query.order(),
             range: query.range.clone(),
@@ -248,7 +250,7 @@ impl<R: Keyed> Offset<R> {
             stride: 0,
             fullest: 0,
             sole: None,
-            fence: Fence { is_wanted: false, rows, ceiling, asked: 0, answers: Vec::new() },
+            fence: Fence { is_wanted, rows, ceiling, asked: 0, answers: Vec::new() },
             empty: Empty::default(),
             none: NoProgress::default(),
             total: None,
@@ -392,7 +394,8 @@ impl<R: Keyed> Offset<R> {
 
     /// The next request that is wanted, the fence first.
     fn send(&mut self) -> Option<PageRequest> {
-        if self.requests.in_flight() > self.prefetch.now() {
+        let besides = usize::from(self.range != Range::default() && self.fence.asked == 1);
+        if self.requests.in_flight() > self.prefetch.now() + besides {
             return None;
         }
         let list = self.requests.list();
@@ -500,7 +503,7 @@ impl<R: Keyed> Offset<R> {
 
     /// How a page joins the rows read.
     fn join(&self, start: &PageStart, rows: &[R], shown: &Shown) -> Join {
-        if let Some(last) = shown.iter().rposition(|mark| self.memory.has_read(*mark)) {
+        if let Some(last) = shown.iter().rposition(|mark| self.memory.joins_at(*mark)) {
             return Join::At(last + 1);
         }
         if start.is_first() && !self.memory.has_forgotten() {
@@ -608,7 +611,10 @@ impl<R: Keyed> Offset<R> {
         // Rows before one that was read came later. In a declared order they are passed over, so that rows come in it.
         let passes_late = self.is_ordered || self.memory.has_forgotten();
         let is_late = |mark: &Option<Mark>| mark.is_some() && !self.memory.has_read(*mark);
-        let is_new = |at: usize| at >= known || !passes_late && is_late(&shown[at]);
+        let is_new = |at: usize| match shown[at] {
+            mark if at >= known => !self.memory.has_read(mark),
+            mark => !passes_late && is_late(&mark),
+        };
         let mut is_new: Vec<bool> = (0..rows.len()).map(is_new).collect();
         if self.by_key && start.above.is_none() && shown[..known].iter().any(is_late) {
             report.doubt(Doubt::OrderContradicted); // The filter may have left these rows out.
@@ -617,7 +623,7 @@ impl<R: Keyed> Offset<R> {
             self.before_last = rows[rows.len() - 2].key().map(KeyRef::to_key);
         }
         self.leave_moved(&rows, &mut is_new, report);
-        if !self.memory.accept(shown, &rows, known, self.is_ordered) {
+        if !self.memory.accept(shown, &rows, known, &is_new, self.is_ordered) {
             report.doubt(Doubt::KeyNotUnique);
         }
         if !is_new.contains(&true) {
@@ -662,7 +668,11 @@ impl<R: Keyed> Offset<R> {
             return self.finish(Proof::Fenced, new, origin, report);
         }
         self.doubt_rows(&new, report);
-        self.read.push(&new[late..], &self.fields);
+        if late == new.len() {
+            self.read.push_late(&new, &self.fields);
+        } else {
+            self.read.push(&new, &self.fields);
+        }
         Some(WalkStep::Rows { rows: new, origin })
     }
 
@@ -809,23 +819,22 @@ impl<R: Keyed> Offset<R> {
             if fence.is_alone && fence.shown.first() == Some(&self.sole) {
                 return Some(Vec::new()); // Both directions show the same single row.
             }
-            match self.memory.orders(&fence.shown) {
-                Orders { same: true, .. } => {
-                    self.over(Outcome::Inconsistent { why: Inconsistency::ReverseIgnored });
-                    return None;
-                }
-                Orders { opposite: false, .. } => {}
-                Orders { .. } => {
-                    let read = fence.shown.iter().position(|mark| self.memory.has_read(*mark));
-                    let mut rest = self.fence.answers.swap_remove(at).rows;
-                    rest.truncate(read.unwrap_or(0));
-                    rest.reverse();
-                    let mut is_new = vec![true; rest.len()];
-                    self.leave_moved(&rest, &mut is_new, report);
-                    retain(&mut rest, is_new);
-                    return Some(rest);
-                }
+            let orders = self.memory.orders(&fence.shown);
+            if orders.same {
+                self.over(Outcome::Inconsistent { why: Inconsistency::ReverseIgnored });
+                return None;
             }
+            let overlap = fence.shown.iter().position(|mark| self.memory.joins_at(*mark));
+            let Some(beyond) = overlap.filter(|_| orders.opposite) else { continue };
+            let mut rest = self.fence.answers.swap_remove(at).rows;
+            rest.truncate(beyond);
+            rest.reverse();
+            let shown = self.memory.shown(&rest, &self.fields);
+            let is_new = |mark: &Option<Mark>| !self.memory.has_read(*mark);
+            let mut is_new: Vec<bool> = shown.iter().map(is_new).collect();
+            self.leave_moved(&rest, &mut is_new, report);
+            retain(&mut rest, is_new);
+            return Some(rest);
         }
         None
     }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::memory::ROWS_OF_A_CHECKPOINT;
 use crate::checkpoint::Resume;
 use crate::marks::Anchor;
-use crate::{Checkpoint, Doubt, Key, KeyRef, Keyed, Order, Row};
+use crate::report::Doubts;
+use crate::{Checkpoint, Key, KeyRef, Keyed, Order, Row};
 
 /// Rows that no other step delivers, in the scan's order.
 #[derive(Clone, Debug)]
@@ -23,7 +24,7 @@ pub struct Rows<R = Row> {
 pub(super) struct Before {
     pub(super) query: u64,
     pub(super) rows: u64,
-    pub(super) doubts: Vec<Doubt>,
+    pub(super) doubts: Doubts,
 }
 
 /// Where the rows come from.
@@ -77,6 +78,13 @@ impl Tail {
         });
     }
 
+    /// Rows that came late stand before the row that was read last, which stays the newest.
+    pub(super) fn push_late<R: Keyed>(&mut self, rows: &[R], fields: &[String]) {
+        let last = self.newest_first().next().cloned();
+        self.push(rows, fields);
+        self.0.extend(last.map(|last| [last].into()));
+    }
+
     pub(super) fn of(anchors: Vec<Anchor>) -> Self {
         Self(vec![anchors.into()])
     }
@@ -127,7 +135,7 @@ impl<R: Keyed> Rows<R> {
         Checkpoint {
             query: self.before.query,
             rows: self.before.rows.saturating_add(count as u64),
-            doubts: self.before.doubts.clone(),
+            doubts: self.before.doubts.to_vec(),
             place: self.place_after(&self.origin, count),
         }
     }

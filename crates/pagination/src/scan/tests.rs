@@ -5,6 +5,7 @@ mod mended;
 mod methods;
 mod misbehaving;
 mod model;
+mod orders;
 mod seen;
 
 use std::collections::VecDeque;
@@ -102,7 +103,7 @@ fn nor_when_pages_are_fetched_ahead_and_arrive_in_reverse() {
     for page in [2, 3] {
         every_placement(GAPS, |writes| {
             let (missing, twice, run) = scan_seven(offset(page, 2), writes, true);
-            assert_eq!((missing, twice), (0, 0), "pages of {page}: {writes:?}");
+            assert_eq!((missing, twice), (0, 0), "pages of {page}: {writes:?} {}", run.report);
             assert!(is_fenced(&run.report), "{writes:?}: {}", run.report);
         });
     }
