@@ -1,4 +1,4 @@
-//! How a scan ended, with its proof, its doubts and its counts.
+//! How a scan ended, with its proof, its doubts and its counts: all that one report holds, in one file.
 
 use core::fmt;
 use core::time::Duration;

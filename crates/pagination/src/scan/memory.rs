@@ -169,7 +169,10 @@ impl Memory {
             differ &= differs;
         }
         if let Some(keys) = &mut self.keys {
-            keys.extend(rows.iter().filter_map(Keyed::key).map(|key| self.marks.of_key(key)));
+            for (row, is_new) in rows.iter().zip(is_new) {
+                let is_other = row.key().is_none_or(|key| keys.insert(self.marks.of_key(key)));
+                differ &= is_other || !is_new;
+            }
         }
         let last = new.iter().zip(&is_new[known..]).rev().find(|(_, is_new)| **is_new);
         self.frontier = last.and_then(|(mark, _)| *mark).or(self.frontier);

@@ -729,7 +729,7 @@ impl<R: Keyed> Offset<R> {
         let is_asked = self.requests.has_fence() || self.fence.is_wanted;
         let is_hidden = self.fence.answers.is_empty() || self.is_fence_unread();
         if stalls > REPEATS && is_hidden && !is_asked {
-            return self.pass_hidden_rows();
+            return self.pass_hidden_rows(report);
         }
         if self.fence.asked >= FENCES {
             return self.give_up(report);
@@ -739,7 +739,11 @@ impl<R: Keyed> Offset<R> {
     }
 
     /// The API counts rows that it does not show: no page can overlap across them.
-    fn pass_hidden_rows(&mut self) -> Option<WalkStep<R>> {
+    fn pass_hidden_rows(&mut self, report: &mut Report) -> Option<WalkStep<R>> {
+        if !self.fields.is_empty() {
+            report.doubt(Doubt::HiddenRows);
+            return self.give_up(report);
+        }
         self.requests.clear_pages();
         // One row further first: the server may give no more than one at a time.
         self.rank = self.rank.saturating_add(u64::from(self.memory.frontier().is_some()));
@@ -752,7 +756,7 @@ impl<R: Keyed> Offset<R> {
     fn nothing_at_all(&mut self, states_end: bool, report: &mut Report) -> Option<WalkStep<R>> {
         self.none.stalls += 1;
         if self.none.stalls > REPEATS && self.is_fence_unread() {
-            return self.pass_hidden_rows();
+            return self.pass_hidden_rows(report);
         }
         self.size.enlarge();
         self.want_fence();
