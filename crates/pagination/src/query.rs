@@ -109,8 +109,8 @@ impl<G> Query<G> {
 
     /// All rows of a collection that the API cannot sort, in whatever order it answers.
     ///
-    /// Rows are told apart by their key and counted against the API's total. That cannot prove that none is
-    /// missing: the report ends as [`Outcome::BestEffort`](crate::Outcome::BestEffort), unless one answer held
+    /// The scan recognizes rows by their key and compares their number with the API's total. That cannot prove
+    /// that no row is missing: the report ends as [`Outcome::BestEffort`](crate::Outcome::BestEffort), unless one answer held
     /// the whole list.
     ///
     /// # Errors

@@ -35,7 +35,7 @@ pub(super) struct Cursor<R> {
     /// The address that links are followed from; `None` for cursors.
     origin: Option<http::Uri>,
     repeat_is_end: bool,
-    /// Whether rows are told apart by their keys.
+    /// Whether the caller or the dialect states that keys are unique.
     is_unique: bool,
     /// The cursor of the next page.
     next: Option<Arc<str>>,

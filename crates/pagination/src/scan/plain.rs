@@ -29,7 +29,7 @@ pub(super) struct Plain {
     /// Whether a second pass is still to come, and whether this is it.
     has_second_pass: bool,
     is_second_pass: bool,
-    /// Whether rows are told apart by their keys.
+    /// Whether the caller or the dialect states that keys are unique.
     is_unique: bool,
     /// The distinct rows of all passes.
     distinct: u64,
