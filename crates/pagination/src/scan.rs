@@ -14,6 +14,7 @@
 
 mod cursor;
 mod cycle;
+mod fence;
 mod index;
 mod memory;
 mod offset;

@@ -25,6 +25,7 @@
 use std::sync::Arc;
 
 use super::cycle::CycleDetector;
+use super::fence::{Fence, Meeting};
 use super::index::page_over;
 use super::memory::{Memory, Shown};
 use super::plain::Plain;
@@ -47,12 +48,6 @@ const GREATEST_GROWTH: u64 = 1 << 40;
 const GREATEST_RANK: u64 = 1 << 60;
 /// A first page with fewer rows than this is short for another reason than the API's own size. Our choice.
 const LEAST_CAP: u64 = 8;
-/// The rows of the first fence. Our choice: two show a direction, and the last two may be deleted.
-const FENCE_ROWS: u32 = 4;
-/// How often the fence is asked for before the scan is best effort. Source: design.
-const FENCES: u32 = 30;
-/// The answers of it that are kept. Our choice: each holds a page at most.
-const FENCES_KEPT: usize = 4;
 /// Answers without a row, in both orders, before a list that has shown rows counts as empty. Our choice.
 const EMPTY_ANSWERS: u32 = 12;
 /// Pages of one search whose steps double, and of one that looks at every page. Our choice: 64 steps reach any rank,
@@ -82,7 +77,6 @@ pub(super) struct Offset<R> {
     /// The fields that put rows in order before the key, and whether one of them may change.
     fields: Arc<[String]>,
     is_mutable: bool,
-    has_reverse: bool,
     /// Whether the keys are in the order that the dialect declares, as far as the answers show.
     is_ordered: bool,
     /// The greatest key read, in that order.
@@ -113,7 +107,7 @@ pub(super) struct Offset<R> {
     fullest: u64,
     /// The row of a list of one, if the newest page from its beginning shows one.
     sole: Option<Mark>,
-    fence: Fence<R>,
+    pub(super) fence: Fence<R>,
     empty: Empty,
     none: NoProgress,
     /// The newest total, and by how much it had grown since the one before.
@@ -178,26 +172,6 @@ struct Empty {
     is_unsaid: bool,
 }
 
-#[derive(Debug)]
-struct Fence<R> {
-    is_wanted: bool,
-    rows: u32,
-    /// The API's largest page.
-    ceiling: u32,
-    asked: u32,
-    /// The first answers and the newest one: the first is the nearest, and its rows may be deleted.
-    answers: Vec<FenceAnswer<R>>,
-}
-
-/// An answer in the reverse order: the list's last row comes first.
-#[derive(Debug)]
-struct FenceAnswer<R> {
-    rows: Vec<R>,
-    shown: Shown,
-    /// Whether it holds one row, and no total tells of more.
-    is_alone: bool,
-}
-
 /// How a page joins the rows read.
 enum Join {
     /// The rows before this one stand before the new ones.
@@ -218,14 +192,14 @@ impl<R: Keyed> Offset<R> {
         let ceiling = (spec.ceiling)(query.uri.path()).max(2);
         let fields: Arc<[String]> = query.sorted.iter().map(|(name, _)| name.clone()).collect();
         let is_by_key = query.keyset && query.bound().is_ok();
-        let rows = FENCE_ROWS.min(ceiling);
-        // A range is read beside others, so its fence is asked for along with its first page.
-        let is_wanted = query.range != Range::default() && spec.has_reverse;
+        let mut fence = Fence::new(spec.has_reverse, ceiling);
+        if query.range != Range::default() {
+            fence.want(); // A range is read beside others, so its fence is asked for along with its first page.
+        }
         Self {
             order: query.order(),
             range: query.range.clone(),
             is_mutable: query.is_mutable(),
-            has_reverse: spec.has_reverse,
             is_ordered: spec.keys_in_order && fields.is_empty(),
             greatest: None,
             counted: is_counted.then_some(ceiling),
@@ -250,7 +224,7 @@ impl<R: Keyed> Offset<R> {
             stride: 0,
             fullest: 0,
             sole: None,
-            fence: Fence { is_wanted, rows, ceiling, asked: 0, answers: Vec::new() },
+            fence,
             empty: Empty::default(),
             none: NoProgress::default(),
             total: None,
@@ -289,7 +263,8 @@ impl<R: Keyed> Offset<R> {
         }
         let read = self.plain.as_ref().map_or(self.rank.saturating_add(1), Plain::distinct);
         let total = report.last_total().filter(|_| self.begins == Begins::AtRank);
-        (self.is_fence_unread() || total.is_some_and(|total| total > read)).then_some(true)
+        (self.fence.is_unread(&self.memory) || total.is_some_and(|total| total > read))
+            .then_some(true)
     }
 
     pub(super) fn step(&mut self, report: &mut Report) -> WalkStep<R> {
@@ -324,8 +299,8 @@ impl<R: Keyed> Offset<R> {
 
     /// Plans the page that comes next, and those ahead of it.
     fn plan(&mut self, report: &Report) {
-        if std::mem::take(&mut self.fence.is_wanted) && !self.requests.has_fence() {
-            self.requests.plan(Request::planned(Purpose::Fence, self.fence.rows));
+        if let Some(rows) = self.fence.planned().filter(|_| !self.requests.has_fence()) {
+            self.requests.plan(Request::planned(Purpose::Fence, rows));
         }
         if self.requests.pages().next().is_none() {
             let start = self.next_start();
@@ -394,14 +369,14 @@ impl<R: Keyed> Offset<R> {
 
     /// The next request that is wanted, the fence first.
     fn send(&mut self) -> Option<PageRequest> {
-        let besides = usize::from(self.range != Range::default() && self.fence.asked == 1);
+        let besides = usize::from(self.range != Range::default() && self.fence.asked() == 1);
         if self.requests.in_flight() > self.prefetch.now() + besides {
             return None;
         }
         let list = self.requests.list();
         let fence = list.iter().position(|it| it.purpose == Purpose::Fence);
         if let Some(at) = fence.filter(|at| list[*at].is_wanted()) {
-            self.fence.asked += 1;
+            self.fence.sent();
             let order = self.order.reversed();
             let position = PagePosition::Rank { skip: 0, order, above: None };
             return Some(self.requests.send(at, position, &self.size));
@@ -603,7 +578,7 @@ impl<R: Keyed> Offset<R> {
         report: &mut Report,
     ) -> Option<WalkStep<R>> {
         let start = request.start()?;
-        let states_end = page.next == Next::End && !self.has_reverse;
+        let states_end = page.next == Next::End && !self.fence.is_possible;
         let (count, places) = (page.rows.len() as u64, page.places());
         self.fullest = self.fullest.max(places);
         let is_short = places < self.fullest.min(u64::from(request.rows));
@@ -652,12 +627,12 @@ impl<R: Keyed> Offset<R> {
         }
         self.size.succeeded();
         let origin = Origin::Offset { rank: first, place };
-        if is_short && self.has_reverse && self.fence.asked >= FENCES {
+        if is_short && self.fence.is_possible && self.fence.is_exhausted() {
             report.doubt(Doubt::FenceNotMet);
             return self.finish(Proof::ApiSaysSo, new, origin, report);
         }
-        if self.fence.asked == 0 || is_short {
-            self.want_fence();
+        if self.fence.asked() == 0 || is_short {
+            self.fence.want();
         }
         if states_end {
             return self.finish(Proof::ApiSaysSo, new, origin, report);
@@ -707,7 +682,7 @@ impl<R: Keyed> Offset<R> {
             if stalls > REPEATS {
                 self.begins = Begins::AtRank;
             }
-            self.want_fence();
+            self.fence.want();
             return None;
         }
         let looked_back = start.role == Role::LooksBack;
@@ -723,18 +698,18 @@ impl<R: Keyed> Offset<R> {
         }
         self.none.looks_back = !looked_back;
         self.size.enlarge();
-        if !self.has_reverse {
+        if !self.fence.is_possible {
             return if stalls < REPEATS { None } else { self.give_up(report) };
         }
-        let is_asked = self.requests.has_fence() || self.fence.is_wanted;
-        let is_hidden = self.fence.answers.is_empty() || self.is_fence_unread();
+        let is_asked = self.requests.has_fence() || self.fence.is_wanted();
+        let is_hidden = !self.fence.has_answer() || self.fence.is_unread(&self.memory);
         if stalls > REPEATS && is_hidden && !is_asked {
             return self.pass_hidden_rows(report);
         }
-        if self.fence.asked >= FENCES {
+        if self.fence.is_exhausted() {
             return self.give_up(report);
         }
-        self.want_fence();
+        self.fence.want();
         None
     }
 
@@ -755,12 +730,12 @@ impl<R: Keyed> Offset<R> {
     /// The beginning of the list shows no row: the list is empty if both orders show none.
     fn nothing_at_all(&mut self, states_end: bool, report: &mut Report) -> Option<WalkStep<R>> {
         self.none.stalls += 1;
-        if self.none.stalls > REPEATS && self.is_fence_unread() {
+        if self.none.stalls > REPEATS && self.fence.is_unread(&self.memory) {
             return self.pass_hidden_rows(report);
         }
         self.size.enlarge();
-        self.want_fence();
-        match self.has_reverse {
+        self.fence.want();
+        match self.fence.is_possible {
             false if self.empty.pages < 2 => None,
             false if states_end => self.conclude(Proof::ApiSaysSo, Vec::new(), report),
             false => self.give_up(report),
@@ -781,7 +756,7 @@ impl<R: Keyed> Offset<R> {
                 self.conclude(Proof::Fenced, Vec::new(), report)
             }
             (true, false) => self.give_up(report),
-            (false, _) if pages >= EMPTY_ANSWERS && self.fence.asked >= FENCES => {
+            (false, _) if pages >= EMPTY_ANSWERS && self.fence.is_exhausted() => {
                 self.give_up(report)
             }
             (false, _) => None,
@@ -790,7 +765,7 @@ impl<R: Keyed> Offset<R> {
 
     /// No answer shows where the list ends.
     fn give_up(&mut self, report: &mut Report) -> Option<WalkStep<R>> {
-        report.doubt(if self.has_reverse { Doubt::FenceNotMet } else { Doubt::EndNotStated });
+        report.doubt(if self.fence.is_possible { Doubt::FenceNotMet } else { Doubt::EndNotStated });
         self.conclude(Proof::ApiSaysSo, Vec::new(), report)
     }
 
@@ -800,64 +775,35 @@ impl<R: Keyed> Offset<R> {
         if let Some(why) = self.contradiction(&page.rows) {
             return self.over(Outcome::Inconsistent { why });
         }
-        // More rows are asked for next, so that one of them overlaps the rows read.
-        self.fence.rows = self.fence.rows.saturating_mul(4).min(self.fence.ceiling);
+        let shown = self.memory.shown(&page.rows, &self.fields);
         if page.rows.is_empty() {
             self.empty.fences += 1;
             self.empty.says(&page);
-            self.fence.answers.clear();
+            self.fence.arrived(page, shown);
             return self.end_if_empty(report);
         }
         self.empty = Empty::default();
-        let is_alone = page.places() == 1 && page.total.is_none_or(|total| total <= 1);
-        let shown = self.memory.shown(&page.rows, &self.fields);
-        self.fence.answers.truncate(FENCES_KEPT - 1);
-        self.fence.answers.push(FenceAnswer { rows: page.rows, shown, is_alone });
+        self.fence.arrived(page, shown);
         let rest = self.meet_fence(report)?;
         self.conclude(Proof::Fenced, rest, report)
     }
 
-    /// The rows of the fence beyond the rows read, in the order of the scan, if it is proved and overlaps them.
+    /// The rows of the fence beyond the rows read, if it overlaps them.
     fn meet_fence(&mut self, report: &mut Report) -> Option<Vec<R>> {
-        for (at, fence) in self.fence.answers.iter().enumerate() {
-            if fence.is_alone && fence.shown.first() == Some(&self.sole) {
-                return Some(Vec::new()); // Both directions show the same single row.
-            }
-            let orders = self.memory.orders(&fence.shown);
-            if orders.same {
+        let mut rest = match self.fence.meet(&self.memory, self.sole) {
+            Meeting::None => return None,
+            Meeting::SameOrder => {
                 self.over(Outcome::Inconsistent { why: Inconsistency::ReverseIgnored });
                 return None;
             }
-            let overlap = fence.shown.iter().position(|mark| self.memory.joins_at(*mark));
-            let Some(beyond) = overlap.filter(|_| orders.opposite) else { continue };
-            let mut rest = self.fence.answers.swap_remove(at).rows;
-            rest.truncate(beyond);
-            rest.reverse();
-            let shown = self.memory.shown(&rest, &self.fields);
-            let is_new = |mark: &Option<Mark>| !self.memory.has_read(*mark);
-            let mut is_new: Vec<bool> = shown.iter().map(is_new).collect();
-            self.leave_moved(&rest, &mut is_new, report);
-            retain(&mut rest, is_new);
-            return Some(rest);
-        }
-        None
-    }
-
-    /// Whether the reverse order begins with a row that was not read: it may be hidden from this order.
-    fn is_fence_unread(&self) -> bool {
-        let first = self.fence.answers.last().and_then(|fence| fence.shown.first());
-        first.is_some_and(|mark| !self.memory.has_read(*mark))
-    }
-
-    /// Whether the row was read that the reverse order once began with.
-    pub(super) fn has_met_fence(&self) -> bool {
-        let mut last = self.fence.answers.iter().filter_map(|fence| fence.shown.first());
-        last.any(|mark| self.memory.has_read(*mark))
-    }
-
-    /// Asks for the fence, if the API answers the reverse order.
-    fn want_fence(&mut self) {
-        self.fence.is_wanted |= self.has_reverse && self.fence.asked < FENCES;
+            Meeting::Overlap(rest) => rest,
+        };
+        let shown = self.memory.shown(&rest, &self.fields);
+        let is_new = |mark: &Option<Mark>| !self.memory.has_read(*mark);
+        let mut is_new: Vec<bool> = shown.iter().map(is_new).collect();
+        self.leave_moved(&rest, &mut is_new, report);
+        retain(&mut rest, is_new);
+        Some(rest)
     }
 
     /// The list ends, perhaps with these rows of the fence.

@@ -138,7 +138,7 @@ impl<R: Keyed> Offset<R> {
         }
         self.size.succeeded();
         self.read.push(&rows, &[]);
-        if self.has_met_fence() {
+        if self.fence.is_reached(&self.memory) {
             self.finish_plain(Proof::ApiSaysSo, rows.len() as u64, report);
         }
         let origin = Origin::Plain { page: begins_at, next: self.rank, place };

@@ -1,0 +1,141 @@
+//! The fence: answers in the reverse order, which show where the list ends.
+//!
+//! An answer counts if two of its rows stand in one accepted page in the opposite order, which proves its direction.
+//! Where such an answer shows a row that was read, the rows that it shows before that one are the end of the list.
+//!
+//! # Numbers
+//!
+//! | what | value | source |
+//! | --- | --- | --- |
+//! | requests before the scan is best effort | 30 | design |
+//! | rows of the first answer | 4 | our choice: two show a direction, and the last two may be deleted |
+//! | rows of each later one | four times as many, up to the API's ceiling | our choice: one of them overlaps the rows read |
+//! | answers kept | 4 | our choice: each holds a page at most |
+
+use super::memory::{Memory, Shown};
+use crate::Keyed;
+use crate::marks::Mark;
+use crate::page::Page;
+
+const FIRST_ROWS: u32 = 4;
+const MOST_ASKED: u32 = 30;
+const MOST_KEPT: usize = 4;
+
+#[derive(Debug)]
+pub(super) struct Fence<R> {
+    /// Whether the API answers the reverse order.
+    pub(super) is_possible: bool,
+    is_wanted: bool,
+    /// The rows to ask for next, and the API's largest page.
+    rows: u32,
+    ceiling: u32,
+    asked: u32,
+    /// The first answers and the newest one: the first is the nearest, and its rows may be deleted.
+    answers: Vec<Answer<R>>,
+}
+
+/// An answer in the reverse order: the list's last row comes first.
+#[derive(Debug)]
+struct Answer<R> {
+    rows: Vec<R>,
+    shown: Shown,
+    /// Whether it holds one row, and no total states more.
+    is_alone: bool,
+}
+
+/// How the answers stand to the rows read.
+#[derive(Debug)]
+pub(super) enum Meeting<R> {
+    /// No answer of proved direction overlaps them.
+    None,
+    /// An answer is in the order of the scan: the API ignores the direction.
+    SameOrder,
+    /// An answer overlaps them; these rows come after, in the order of the scan.
+    Overlap(Vec<R>),
+}
+
+impl<R: Keyed> Fence<R> {
+    pub(super) const fn new(is_possible: bool, ceiling: u32) -> Self {
+        let rows = if FIRST_ROWS < ceiling { FIRST_ROWS } else { ceiling };
+        Self { is_possible, is_wanted: false, rows, ceiling, asked: 0, answers: Vec::new() }
+    }
+
+    /// Asks for an answer, if the API gives one.
+    pub(super) const fn want(&mut self) {
+        self.is_wanted |= self.is_possible && !self.is_exhausted();
+    }
+
+    pub(super) const fn is_wanted(&self) -> bool {
+        self.is_wanted
+    }
+
+    /// The rows of the request to plan now, if one is wanted.
+    pub(super) fn planned(&mut self) -> Option<u32> {
+        std::mem::take(&mut self.is_wanted).then_some(self.rows)
+    }
+
+    pub(super) const fn sent(&mut self) {
+        self.asked += 1;
+    }
+
+    /// The requests sent.
+    pub(super) const fn asked(&self) -> u32 {
+        self.asked
+    }
+
+    pub(super) const fn is_exhausted(&self) -> bool {
+        self.asked >= MOST_ASKED
+    }
+
+    /// Keeps an answer. One without a row makes those before it obsolete.
+    pub(super) fn arrived(&mut self, page: Page<R>, shown: Shown) {
+        self.rows = self.rows.saturating_mul(4).min(self.ceiling);
+        if page.rows.is_empty() {
+            self.answers.clear();
+            return;
+        }
+        let is_alone = page.places() == 1 && page.total.is_none_or(|total| total <= 1);
+        self.answers.truncate(MOST_KEPT - 1);
+        self.answers.push(Answer { rows: page.rows, shown, is_alone });
+    }
+
+    /// Compares the answers with the rows read. `sole` is the row of a list that shows one in the order of the scan.
+    pub(super) fn meet(&mut self, memory: &Memory, sole: Option<Mark>) -> Meeting<R> {
+        for (at, answer) in self.answers.iter().enumerate() {
+            if answer.is_alone && answer.shown.first() == Some(&sole) {
+                return Meeting::Overlap(Vec::new()); // Both directions show the same single row.
+            }
+            if !answer.shown.iter().any(|mark| memory.has_read(*mark)) {
+                continue; // The usual case, and cheaper to see than an order.
+            }
+            let orders = memory.orders(&answer.shown);
+            if orders.same {
+                return Meeting::SameOrder;
+            }
+            let overlap = answer.shown.iter().position(|mark| memory.joins_at(*mark));
+            if let Some(beyond) = overlap.filter(|_| orders.opposite) {
+                let mut rest = self.answers.swap_remove(at).rows;
+                rest.truncate(beyond);
+                rest.reverse();
+                return Meeting::Overlap(rest);
+            }
+        }
+        Meeting::None
+    }
+
+    pub(super) fn has_answer(&self) -> bool {
+        !self.answers.is_empty()
+    }
+
+    /// Whether the newest answer begins with a row that was not read: the order of the scan may hide it.
+    pub(super) fn is_unread(&self, memory: &Memory) -> bool {
+        let first = self.answers.last().and_then(|answer| answer.shown.first());
+        first.is_some_and(|mark| !memory.has_read(*mark))
+    }
+
+    /// Whether the row was read that an answer begins with.
+    pub(super) fn is_reached(&self, memory: &Memory) -> bool {
+        let mut last = self.answers.iter().filter_map(|answer| answer.shown.first());
+        last.any(|mark| memory.has_read(*mark))
+    }
+}
