@@ -39,7 +39,7 @@ pub enum Error<E> {
         /// What the API says.
         words: Option<ApiWords>,
     },
-    /// A row does not have the shape that was asked for. The stream goes on behind it.
+    /// A row does not have the shape that was asked for. The stream goes on after it.
     #[non_exhaustive]
     Row {
         /// The row.

@@ -108,7 +108,7 @@ impl PartialEq<Key> for KeyRef<'_> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[allow(clippy::exhaustive_enums, reason = "there are two directions")]
 pub enum Order {
-    /// The smallest key first: new rows normally land behind the scan.
+    /// The smallest key first: new rows normally land after the place of the scan.
     #[default]
     Ascending,
     /// The greatest key first.

@@ -79,9 +79,9 @@ impl Marks {
     pub(crate) fn of_page<R: Keyed>(&self, rows: &[R]) -> Option<u64> {
         let mut mixer = self.0.clone();
         let (first, last) = (rows.first()?, rows.last()?);
-        let is_told = first.identify(&mut mixer) && last.identify(&mut mixer);
+        let is_known = first.identify(&mut mixer) && last.identify(&mut mixer);
         mixer.write_usize(rows.len());
-        is_told.then(|| mixer.finish())
+        is_known.then(|| mixer.finish())
     }
 
     /// The mark of a row among rows that are sorted by the key, or by these fields before it.

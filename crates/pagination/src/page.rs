@@ -29,7 +29,7 @@ pub struct Page<R = Row> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "a dialect's author makes one")]
 pub enum Next {
-    /// The page behind this cursor, or at this address.
+    /// The page at this cursor, or at this address.
     Cursor(Arc<str>),
     /// Nothing: this was the last page.
     End,

@@ -74,7 +74,7 @@ impl<F: Fetch> Part<F> {
         Self { pages, ready: None, is_over: false }
     }
 
-    /// The place behind the rows that were yielded: before a page that waits.
+    /// The place after the rows that were yielded: before a page that waits.
     fn checkpoint(&self) -> Checkpoint {
         match &self.ready {
             Some(Ok(rows)) => rows.checkpoint_after(0),
@@ -275,7 +275,7 @@ impl<F: Fetch> Partitions<F> {
         report
     }
 
-    /// The places behind the rows that the stream has yielded.
+    /// The places after the rows that the stream has yielded.
     #[must_use]
     pub fn checkpoint(&self) -> PartitionsCheckpoint {
         let parts = self.parts.iter().map(Part::checkpoint).collect();

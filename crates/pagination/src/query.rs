@@ -306,7 +306,7 @@ impl<G> Query<G> {
         for field in fields {
             let (name, order) = direction(field);
             if self.terms.spec.sort_fields.contains(&name) {
-                // What comes behind a unique field orders nothing.
+                // What comes after a unique field orders nothing.
                 self.terms.order = order;
                 break;
             }

@@ -67,7 +67,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The cursor behind which it begins, if there is one.
+    /// The cursor after which it begins, if there is one.
     #[must_use]
     pub const fn cursor(&self) -> Option<&'a str> {
         match self.place {

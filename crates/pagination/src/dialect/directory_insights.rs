@@ -1,4 +1,4 @@
-//! JumpCloud's Directory Insights: events behind a `search_after`, within a closed range of time.
+//! JumpCloud's Directory Insights: events after a `search_after`, within a closed range of time.
 //!
 //! Source: the Directory Insights API document. Its page ends the list when fewer rows come than were
 //! asked for, told as numbers in two headers.

@@ -88,7 +88,7 @@ fn hex(text: &str) -> Option<i128> {
 /// Proves that the filter keeps rows apart at this bound and that none lies between; the requests made.
 ///
 /// The rows next to it on both sides must lie where the filter says, and follow one another when asked for
-/// behind the lower one alone. A filter that is ignored shows rows of the other side; a bound that is read as
+/// after the lower one alone. A filter that is ignored shows rows of the other side; a bound that is read as
 /// a text among other types shows none.
 pub(super) async fn prove<F: Fetch + Clone>(
     fetch: F,
@@ -160,7 +160,7 @@ pub(super) async fn all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<
     futures.into_iter().filter_map(|(_, output)| output).collect()
 }
 
-/// The first keys of a query in this order, behind one of them if there is one.
+/// The first keys of a query in this order, after one of them if there is one.
 async fn keys<F: Fetch>(
     mut fetch: F,
     query: &Query,

@@ -21,7 +21,7 @@ impl PartitionsCheckpoint {
         &self.parts
     }
 
-    /// Puts another place of one range in: that behind the rows that the caller has taken.
+    /// Puts another place of one range in: that after the rows that the caller has taken.
     ///
     /// ```no_run
     /// # fn save(partitions: &pagination::partition::Partitions<

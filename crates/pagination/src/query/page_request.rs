@@ -28,7 +28,7 @@ impl PageRequest {
         self.rows
     }
 
-    /// The cursor behind which the page begins, if it begins behind one.
+    /// The cursor after which the page begins, if there is one.
     #[must_use]
     pub fn cursor(&self) -> Option<&str> {
         match &self.at {
@@ -37,7 +37,7 @@ impl PageRequest {
         }
     }
 
-    /// The rank at which the page begins and its order, unless it begins behind a cursor.
+    /// The rank at which the page begins and its order, unless it begins after a cursor.
     #[must_use]
     pub const fn rank(&self) -> Option<(u64, Order)> {
         match self.at {
@@ -46,7 +46,7 @@ impl PageRequest {
         }
     }
 
-    /// The key that all its rows follow in the order of the scan, if it begins behind one.
+    /// The key that all its rows follow in the order of the scan, if it begins after one.
     #[must_use]
     pub const fn above(&self) -> Option<&Key> {
         match &self.at {

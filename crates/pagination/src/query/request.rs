@@ -29,7 +29,7 @@ impl fmt::Debug for PagePosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cursor(None) => f.write_str("the beginning"),
-            Self::Cursor(Some(_)) => f.write_str("behind a cursor"),
+            Self::Cursor(Some(_)) => f.write_str("after a cursor"),
             Self::Rank { skip, order, above } => {
                 write!(f, "rank {skip} {order:?}")?;
                 above.as_ref().map_or(Ok(()), |above| write!(f, " above {above}"))

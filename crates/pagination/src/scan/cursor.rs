@@ -172,7 +172,7 @@ impl<R: Keyed> Cursor<R> {
         Some(request)
     }
 
-    /// Whether the next page is behind a link, which holds its own size.
+    /// Whether the next page is at a link, which holds its own size.
     pub(super) const fn is_linked(&self) -> bool {
         self.origin.is_some() && self.next.is_some()
     }

@@ -1,17 +1,17 @@
-//! Pages that are counted instead of ranks: the page that shows the most behind a rank.
+//! Pages that are counted instead of ranks: the page that shows the most after a rank.
 
-/// The size of the page that begins at or before `rank` and shows the most rows behind it, among all sizes
+/// The size of the page that begins at or before `rank` and shows the most rows after it, among all sizes
 /// up to `largest`; a larger one, up to `ceiling`, only if none of these shows any.
 ///
 /// Page `rank / size` begins at rank `rank - rank % size`. Some size divides nearly any rank with a small
 /// remainder, so that pages overlap by few rows, whatever their sizes were before.
 pub(super) fn page_over(rank: u64, largest: u32, ceiling: u32) -> u32 {
-    let behind = |size: u32| u64::from(size) - rank % u64::from(size) - 1;
-    let most = (2..=largest.max(2)).max_by_key(|size| (behind(*size), *size)).unwrap_or(2);
-    if behind(most) > 0 {
+    let after = |size: u32| u64::from(size) - rank % u64::from(size) - 1;
+    let most = (2..=largest.max(2)).max_by_key(|size| (after(*size), *size)).unwrap_or(2);
+    if after(most) > 0 {
         return most;
     }
-    (largest.max(2)..=ceiling.max(largest)).find(|size| behind(*size) > 0).unwrap_or(most)
+    (largest.max(2)..=ceiling.max(largest)).find(|size| after(*size) > 0).unwrap_or(most)
 }
 
 #[cfg(test)]

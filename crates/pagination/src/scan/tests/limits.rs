@@ -83,7 +83,7 @@ fn a_scan_that_was_limited_goes_on_behind_its_last_row() {
 
 #[test]
 fn a_bad_row_is_delivered_once_and_makes_the_scan_best_effort() {
-    // A row without a key behind every row of the model, at every place of the page.
+    // A row without a key after every row of the model, at every place of the page.
     for page in [3, 4, 10] {
         let mut scan = Scan::new(offset(page, 0));
         let bad = 5;

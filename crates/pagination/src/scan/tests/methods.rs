@@ -276,7 +276,7 @@ fn with_hidden_rows_a_scan_is_never_complete_if_one_that_is_shown_is_missing() {
                     assert_eq!(twice, 0, "{case}");
                     let is_complete = run.report.outcome() == Some(&FENCED);
                     assert!(missing == 0 || !is_complete, "{case}: {}", run.report);
-                    // Without writes they are walked past; behind a key there is no rank to look at.
+                    // Without writes they are walked past; after a key there is no rank to look at.
                     let is_quiet = writes.is_empty() && !keyset;
                     assert!(missing == 0 || !is_quiet, "{case}: {}", run.report);
                 };
@@ -340,12 +340,12 @@ fn a_kill_behind_any_row_resumes_with_the_next_in_every_way() {
         for kill in 1..=20 {
             let mut model = Model::new(20);
             let (mut delivered, here) = take(&mut Scan::new(query.clone()), &model, kill);
-            // A row behind the scan vanishes while it is down, and the second run asks for other sizes.
+            // A row after the scan vanishes while it is down, and the second run asks for other sizes.
             model.write(Write::Delete { rank: kill / 2, burst: 1 });
             let size = [2, 3, 7][kill % 3];
             let mut second = Scan::resume(query.clone().page_size(size).unwrap(), here).unwrap();
             delivered.extend(finish(&mut second, &model));
-            assert_eq!(wrong(&model, &delivered), (0, 0), "{way}: killed behind row {kill}");
+            assert_eq!(wrong(&model, &delivered), (0, 0), "{way}: killed after row {kill}");
             assert!(is_complete(second.report()), "{way}: {}", second.report());
             assert_eq!(second.report().rows(), delivered.len() as u64);
             assert!(second.checkpoint().is_complete());

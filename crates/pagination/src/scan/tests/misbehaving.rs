@@ -182,7 +182,7 @@ fn empty_and_short_pages_never_end_a_scan() {
 }
 
 #[test]
-fn rows_that_the_api_counts_and_hides_are_walked_past_and_told() {
+fn rows_that_the_api_counts_and_hides_are_walked_past_and_reported() {
     let model = Model::new(300);
     let hide = |from: i128, to: i128| {
         move |page: &mut Page| {

@@ -247,7 +247,7 @@ pub(super) fn wrong(model: &Model, delivered: &[i128]) -> (usize, usize) {
     (model.owed.difference(&once).count(), delivered.len() - once.len())
 }
 
-/// Walks until so many rows are delivered; they, and the place behind the last of them.
+/// Walks until so many rows are delivered; they, and the place after the last of them.
 pub(super) fn take(scan: &mut Scan, model: &Model, most: usize) -> (Vec<i128>, Checkpoint) {
     let mut delivered = Vec::new();
     loop {

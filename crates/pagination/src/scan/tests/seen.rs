@@ -192,7 +192,7 @@ fn a_kill_behind_any_row_repeats_and_loses_nothing() {
             let here: Checkpoint = serde_json::from_str(&text).unwrap();
             let mut second = Scan::resume(query.clone(), here).unwrap();
             delivered.extend(finish(&mut second, &model));
-            assert_eq!(wrong(&model, &delivered), (0, 0), "killed behind row {kill}");
+            assert_eq!(wrong(&model, &delivered), (0, 0), "killed after row {kill}");
         }
     }
 }
