@@ -139,3 +139,29 @@ impl<R: Keyed> Fence<R> {
         last.any(|mark| memory.has_read(*mark))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Row;
+
+    #[test]
+    fn four_answers_are_kept_the_first_three_and_the_newest() {
+        let mut fence = Fence::<Row>::new(true, 100);
+        let asked: Vec<u32> = (1_i128..=8)
+            .map(|key| {
+                fence.want();
+                let rows = fence.planned();
+                let row = Row::with_key("{}", crate::Key::Number(key));
+                fence.arrived(
+                    Page { rows: vec![row], ..Page::default() },
+                    vec![Some(key.unsigned_abs())],
+                );
+                rows.unwrap()
+            })
+            .collect();
+        assert_eq!(asked, [4, 16, 64, 100, 100, 100, 100, 100]);
+        let kept: Vec<Option<Mark>> = fence.answers.iter().map(|it| it.shown[0]).collect();
+        assert_eq!(kept, [Some(1), Some(2), Some(3), Some(8)]);
+    }
+}

@@ -203,3 +203,33 @@ fn rows_that_the_api_counts_and_hides_are_walked_past_and_reported() {
         assert_eq!(report.outcome(), Some(&outcome), "hidden: {from}..{to}");
     }
 }
+
+#[test]
+fn rows_beyond_hidden_ones_are_delivered_although_the_reverse_order_shows_none() {
+    let model = Model::new(300);
+    let (delivered, report) = scan_of(offset(100, 0), |place, limit, _| match place {
+        PagePosition::Rank { order: Order::Descending, .. } => {
+            Page { total: Some(300), ..Page::default() }
+        }
+        _ => {
+            let mut page = model.page(place, limit);
+            let is_shown = |key| !(50..190).contains(&(key / APART));
+            page.rows.retain(|row| matches!(row.key(), Some(KeyRef::Number(key)) if is_shown(key)));
+            page
+        }
+    });
+    assert_eq!(delivered.len(), 160);
+    assert_eq!(report.outcome(), Some(&Outcome::BestEffort), "{report}");
+}
+
+#[test]
+fn a_first_row_alone_in_both_directions_proves_nothing_while_a_total_states_more() {
+    let model = Model::new(5);
+    let first = PagePosition::Rank { skip: 0, order: Order::Ascending, above: None };
+    let (delivered, report) = scan_of(offset(50, 0), |_, _, request| {
+        let page = model.page(&first, 1);
+        Page { total: Some(5 + request as u64), ..page }
+    });
+    assert_eq!(delivered.len(), 1);
+    assert!(!is_complete(&report), "{report}");
+}
