@@ -424,6 +424,11 @@ impl Terms {
             .ok_or(InvalidQuery::NoBound { dialect: self.spec.name })
     }
 
+    /// Whether a range of keys is read.
+    pub(crate) fn has_range(&self) -> bool {
+        self.range != Range::default()
+    }
+
     pub(crate) const fn order(&self) -> Order {
         self.order
     }
@@ -446,8 +451,12 @@ impl Terms {
         }
     }
 
-    pub(crate) const fn ahead(&self) -> usize {
-        self.prefetch
+    /// The pages that are asked for ahead; a cursor leads to one.
+    pub(crate) fn ahead(&self) -> usize {
+        match self.spec.method {
+            Method::Cursor | Method::Link => self.prefetch.min(1),
+            Method::Offset | Method::PageIndex { .. } => self.prefetch,
+        }
     }
 
     pub(crate) const fn bytes_ahead(&self) -> usize {

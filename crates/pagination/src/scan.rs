@@ -3,7 +3,7 @@
 //! ```text
 //!            ┌─▶ Fetch ──▶ (send it) ──▶ answer(page) · too_heavy() · failed() ─┐
 //! step() ────┼─▶ Rows ─▶ (deliver them)                                       │
-//!   ▲        ├─▶ Wait ─▶ (for an answer to an earlier PageRequest)                    │
+//!   ▲        ├─▶ Wait ─▶ (for an answer to an earlier PageRequest)            │
 //!   │        ├─▶ Failed ▶ (tell the caller; `retry_failed` goes on)           │
 //!   │        └─▶ Done ─▶ (the report says how it ended)                       │
 //!   └─────────────────────────────────────────────────────────────────────────┘
@@ -12,6 +12,7 @@
 //! [`Pages`](crate::Pages) drives it over a tower service; a test or a loop of your own drives it as
 //! well. It has no clock and does no I/O.
 
+mod context;
 mod cursor;
 mod cycle;
 mod fence;
@@ -37,6 +38,7 @@ use crate::dialect::Method;
 use crate::page::Page;
 use crate::report::{Doubts, Report};
 use crate::{Checkpoint, InvalidCheckpoint, InvalidQuery, Keyed, Outcome, Query, Row};
+use context::Context;
 use cursor::Cursor;
 use offset::Offset;
 use rows::{Before, Origin};
@@ -47,21 +49,17 @@ pub use rows::Rows;
 /// A scan of one query, whose pages hold rows of the type `R`.
 #[derive(Debug)]
 pub struct Scan<R = Row> {
-    query: Arc<Query>,
-    fingerprint: u64,
+    context: Context<R>,
     walk: Walk<R>,
-    report: Report,
-    /// The rows that the query's limit leaves.
-    left: Option<u64>,
-    /// The place behind the last rows, where the walk is further.
+    fingerprint: u64,
+    /// The place after the last rows, where the walk is further.
     here: Option<Checkpoint>,
-    end: Option<Outcome>,
 }
 
 /// How the next page is found.
 #[derive(Debug)]
 enum Walk<R> {
-    Cursor(Box<Cursor<R>>),
+    Cursor(Box<Cursor>),
     Offset(Box<Offset<R>>),
 }
 
@@ -84,40 +82,25 @@ pub enum Step<R = Row> {
     Wait,
 }
 
-/// Both walks answer the same calls.
-macro_rules! walk {
-    ($walk:expr, $name:ident => $call:expr) => {
-        match $walk {
-            Walk::Cursor($name) => $call,
-            Walk::Offset($name) => $call,
-        }
-    };
-}
+/// The rows of an answer that come next, if any do.
+type Accepted<R> = Option<(Vec<R>, Origin)>;
 
 impl<R: Keyed> Scan<R> {
     /// A scan from the beginning.
     #[must_use]
     pub fn new<G>(query: Query<G>) -> Self {
         let query = query.untyped();
-        let terms = &query.terms;
+        let fingerprint = query.fingerprint();
+        let context = Context::new(Arc::new(query));
+        let terms = context.terms();
         let walk = match terms.spec.method {
             Method::Cursor | Method::Link => Walk::Cursor(Box::new(Cursor::new(terms))),
             Method::Offset | Method::PageIndex { .. } => Walk::Offset(Box::new(Offset::new(terms))),
         };
-        let (fingerprint, left) = (query.fingerprint(), terms.limit);
-        let end = (left == Some(0)).then_some(Outcome::LimitReached { more: None });
-        Self {
-            query: Arc::new(query),
-            fingerprint,
-            walk,
-            report: Report::default(),
-            left,
-            here: None,
-            end,
-        }
+        Self { context, walk, fingerprint, here: None }
     }
 
-    /// A scan that goes on behind a checkpoint of the same query.
+    /// A scan that goes on after a checkpoint of the same query.
     ///
     /// # Errors
     ///
@@ -125,18 +108,19 @@ impl<R: Keyed> Scan<R> {
     pub fn resume<G>(query: Query<G>, checkpoint: Checkpoint) -> Result<Self, InvalidCheckpoint> {
         checkpoint.fits(&query)?;
         let mut scan = Self::new(query);
-        scan.report.rows = checkpoint.rows;
-        scan.left = scan.left.map(|left| left.saturating_sub(checkpoint.rows));
-        if scan.left == Some(0) {
-            scan.end = Some(Outcome::LimitReached { more: None });
+        let cx = &mut scan.context;
+        cx.report.rows = checkpoint.rows;
+        cx.left = cx.left.map(|left| left.saturating_sub(checkpoint.rows));
+        if cx.left == Some(0) {
+            cx.end(Outcome::LimitReached { more: None });
         }
-        scan.report.doubts.clone_from(&checkpoint.doubts);
+        cx.report.doubts.clone_from(&checkpoint.doubts);
         let is_accepted = match (checkpoint.place.clone(), &mut scan.walk) {
             (Resume::End { proof }, _) => {
-                scan.end = Some(scan.report.concluded(proof));
+                cx.conclude(proof);
                 true
             }
-            (place, Walk::Cursor(walk)) => walk.resume(place, &mut scan.report),
+            (place, Walk::Cursor(walk)) => walk.resume(place, cx),
             (place, Walk::Offset(walk)) => walk.resume(place, checkpoint.rows),
         };
         if !is_accepted {
@@ -148,72 +132,85 @@ impl<R: Keyed> Scan<R> {
 
     /// What the scan needs next.
     pub fn step(&mut self) -> Step<R> {
-        if let Some(end) = &self.end {
-            self.report.outcome = Some(end.clone());
-            return Step::Done;
-        }
-        let left = self.left;
-        walk!(&mut self.walk, walk => walk.left = left);
-        match walk!(&mut self.walk, walk => walk.step(&mut self.report)) {
-            WalkStep::Fetch(ask) => Step::Fetch(ask),
-            WalkStep::Rows { rows, origin } => self.rows(rows, origin),
-            WalkStep::Wait => Step::Wait,
-            WalkStep::Failed(id) => {
-                self.report.outcome = Some(Outcome::Failed { at: self.report.rows });
-                Step::Failed { id }
+        loop {
+            let cx = &mut self.context;
+            if cx.end.is_some() {
+                return self.done();
             }
-            WalkStep::Done(outcome) => {
-                if let Outcome::Complete { proof } = outcome {
-                    self.here = Some(self.checkpoint_at(Resume::End { proof }));
-                }
-                (self.report.outcome, self.end) = (Some(outcome.clone()), Some(outcome));
-                Step::Done
+            if let Some(id) = cx.requests.failed() {
+                cx.report.outcome = Some(Outcome::Failed { at: cx.report.rows });
+                return Step::Failed { id };
+            }
+            let Some((request, page)) = cx.requests.take() else {
+                let ask = match &mut self.walk {
+                    Walk::Cursor(walk) => walk.ask(cx),
+                    Walk::Offset(walk) => walk.ask(cx),
+                };
+                return ask.map_or(Step::Wait, Step::Fetch);
+            };
+            let rows = match &mut self.walk {
+                Walk::Cursor(walk) => walk.accept(&request, page, cx),
+                Walk::Offset(walk) => walk.accept(request, page, cx),
+            };
+            if let Some((rows, origin)) = rows {
+                return self.rows(rows, origin);
             }
         }
     }
 
+    fn done(&mut self) -> Step<R> {
+        let end = self.context.end.clone();
+        match end {
+            Some(Outcome::Complete { proof }) if self.context.report.outcome != end => {
+                self.here = Some(self.checkpoint_at(Resume::End { proof }));
+            }
+            _ => {}
+        }
+        self.context.report.outcome = end;
+        Step::Done
+    }
+
     /// The rows of a page, no more of them than the limit leaves.
     fn rows(&mut self, mut list: Vec<R>, origin: Origin) -> Step<R> {
+        let cx = &mut self.context;
         let before = Before {
             query: self.fingerprint,
-            rows: self.report.rows,
-            doubts: Doubts::of(&self.report.doubts),
+            rows: cx.report.rows,
+            doubts: Doubts::of(&cx.report.doubts),
         };
         let (of, is_last) = (list.len(), matches!(origin, Origin::Last(..)));
         let mut more = false;
-        if let Some(left) = &mut self.left {
+        if let Some(left) = &mut cx.left {
             let most = usize::try_from(*left).unwrap_or(usize::MAX);
             more = list.len() > most;
             list.truncate(most);
             *left -= list.len() as u64;
         }
-        self.report.rows = before.rows.saturating_add(list.len() as u64);
-        if self.query.terms.key.is_required {
-            self.report.bad_rows += keyless(&list);
+        cx.report.rows = before.rows.saturating_add(list.len() as u64);
+        if cx.query.terms.key.is_required {
+            cx.report.bad_rows += keyless(&list);
         }
         let rows = Rows::new(list, of, origin, before);
         self.here = None;
-        if more {
-            self.here = Some(rows.checkpoint());
-            self.end = Some(Outcome::LimitReached { more: Some(true) });
-        } else if self.left == Some(0) && !is_last {
-            let more = walk!(&self.walk, walk => walk.has_more(&self.report));
-            self.here = Some(rows.checkpoint());
-            self.end = Some(Outcome::LimitReached { more });
-        }
+        let more = match &self.walk {
+            _ if more => Some(true),
+            _ if self.context.left != Some(0) || is_last => return Step::Rows(rows),
+            Walk::Cursor(_) => Cursor::has_more(&self.context),
+            Walk::Offset(walk) => walk.has_more(&self.context),
+        };
+        self.here = Some(rows.checkpoint());
+        self.context.end(Outcome::LimitReached { more });
         Step::Rows(rows)
     }
 
     /// A page to ask for ahead of the rows at hand; `None` if there is none to be asked now.
     pub fn ask(&mut self) -> Option<PageRequest> {
-        if self.end.is_some() || self.left == Some(0) {
-            return None;
-        }
-        let left = self.left;
-        walk!(&mut self.walk, walk => walk.left = left);
+        let cx = &mut self.context;
         match &mut self.walk {
-            Walk::Cursor(walk) => walk.ask(),
-            Walk::Offset(walk) => walk.ask(&self.report),
+            _ if cx.end.is_some() || cx.left == Some(0) => None,
+            Walk::Cursor(_) if cx.prefetch.now() == 0 => None,
+            Walk::Cursor(walk) => walk.ask(cx),
+            Walk::Offset(walk) => walk.ask(cx),
         }
     }
 
@@ -226,31 +223,33 @@ impl<R: Keyed> Scan<R> {
         &self,
         ask: &PageRequest,
     ) -> Result<Request<B>, InvalidQuery> {
-        self.query.request(ask)
+        self.query().request(ask)
     }
 
     /// The page that an ask brought.
     pub fn answer(&mut self, id: u64, page: Page<R>) {
-        walk!(&mut self.walk, walk => walk.requests.answer(id, page));
+        self.context.requests.answer(id, page);
     }
 
     /// The page was too heavy for the server: whether the scan asks for a smaller one instead.
     pub fn too_heavy(&mut self, id: u64, attempts: Option<&Attempts>) -> bool {
-        let carried = attempts.map_or_else(Shrinkable::new, Shrinkable::following);
-        let shrinks = !self.is_linked()
-            && walk!(&mut self.walk, walk => walk.requests.too_heavy(id, carried, &mut walk.size));
-        self.report.shrinks += u64::from(shrinks);
-        shrinks
+        self.shrink(id, None, attempts.map_or_else(Shrinkable::new, Shrinkable::following))
     }
 
     /// The API states that it gives no more rows than this: whether the scan asks for as many instead.
     pub fn at_most(&mut self, id: u64, ceiling: u32) -> bool {
-        let shrinks = !self.is_linked()
-            && walk!(&mut self.walk, walk => walk.requests.at_most(id, ceiling, &mut walk.size));
+        let shrinks = self.shrink(id, Some(ceiling), Shrinkable::new());
         if let Walk::Offset(walk) = &mut self.walk {
             walk.counted = walk.counted.map(|most| if shrinks { most.min(ceiling) } else { most });
         }
-        self.report.shrinks += u64::from(shrinks);
+        shrinks
+    }
+
+    fn shrink(&mut self, id: u64, ceiling: Option<u32>, carried: Shrinkable) -> bool {
+        let cx = &mut self.context;
+        let is_linked = matches!(&self.walk, Walk::Cursor(walk) if walk.is_linked());
+        let shrinks = !is_linked && cx.requests.shrink(id, ceiling, carried, &mut cx.size);
+        cx.report.shrinks += u64::from(shrinks);
         shrinks
     }
 
@@ -262,50 +261,46 @@ impl<R: Keyed> Scan<R> {
         }
     }
 
-    fn is_linked(&self) -> bool {
-        matches!(&self.walk, Walk::Cursor(walk) if walk.is_linked())
-    }
-
     /// A page of this many rows took this long: the next is smaller if that is near the API's limit.
     /// Whether it is.
     pub fn took(&mut self, rows: u32, time: Duration) -> bool {
-        let shrinks = walk!(&mut self.walk, walk => walk.size.took(rows, time));
-        self.report.shrinks += u64::from(shrinks);
+        let shrinks = self.context.size.took(rows, time);
+        self.context.report.shrinks += u64::from(shrinks);
         shrinks
     }
 
     /// The API has asked for a wait: fewer pages are asked for ahead.
     pub fn throttled(&mut self) {
-        walk!(&mut self.walk, walk => walk.prefetch.throttled());
+        self.context.prefetch.throttled();
     }
 
     /// The API refuses what was asked: whether the scan can do without.
     pub fn refused(&mut self, id: u64) -> bool {
         match &mut self.walk {
             Walk::Cursor(_) => false,
-            Walk::Offset(walk) => walk.refused(id),
+            Walk::Offset(walk) => walk.refused(id, &mut self.context.requests),
         }
     }
 
     /// The page could not be had. It is asked for again after [`retry_failed`](Self::retry_failed).
     pub fn failed(&mut self, id: u64) {
-        walk!(&mut self.walk, walk => walk.requests.fail(id));
+        self.context.requests.fail(id);
     }
 
     /// Asks again for the pages that failed.
     pub fn retry_failed(&mut self) {
-        if matches!(self.report.outcome, Some(Outcome::Failed { .. })) {
-            self.report.outcome = None;
+        if matches!(self.context.report.outcome, Some(Outcome::Failed { .. })) {
+            self.context.report.outcome = None;
         }
-        walk!(&mut self.walk, walk => walk.requests.retry_failed());
+        self.context.requests.retry_failed();
     }
 
     /// Ends the scan where it is.
     pub fn cancel(&mut self) {
-        if self.end.is_none() {
+        if matches!(self.context.report.outcome, None | Some(Outcome::Failed { .. })) {
             self.here = Some(self.checkpoint());
-            self.end = Some(Outcome::Cancelled);
-            self.report.outcome = Some(Outcome::Cancelled);
+            self.context.end(Outcome::Cancelled);
+            self.context.report.outcome = Some(Outcome::Cancelled);
         }
     }
 
@@ -317,59 +312,38 @@ impl<R: Keyed> Scan<R> {
     /// The query.
     #[must_use]
     pub const fn query(&self) -> &Arc<Query> {
-        &self.query
+        &self.context.query
     }
 
     /// How it went so far.
     #[must_use]
     pub const fn report(&self) -> &Report {
-        &self.report
+        &self.context.report
     }
 
     pub(crate) const fn report_mut(&mut self) -> &mut Report {
-        &mut self.report
+        &mut self.context.report
     }
 
-    /// The place behind the last [`Step::Rows`], or the beginning.
+    /// The place after the last [`Step::Rows`], or the beginning.
     #[must_use]
     pub fn checkpoint(&self) -> Checkpoint {
-        self.here
-            .clone()
-            .unwrap_or_else(|| self.checkpoint_at(walk!(&self.walk, walk => walk.here())))
+        self.here.clone().unwrap_or_else(|| {
+            self.checkpoint_at(match &self.walk {
+                Walk::Cursor(walk) => walk.here(&self.context),
+                Walk::Offset(walk) => walk.here(),
+            })
+        })
     }
 
     fn checkpoint_at(&self, place: Resume) -> Checkpoint {
-        let doubts = self.report.doubts.clone();
-        Checkpoint { query: self.fingerprint, rows: self.report.rows, doubts, place }
+        let report = &self.context.report;
+        let (rows, doubts) = (report.rows, report.doubts.clone());
+        Checkpoint { query: self.fingerprint, rows, doubts, place }
     }
-}
-
-/// What a walk needs next.
-enum WalkStep<R> {
-    Fetch(PageRequest),
-    Done(Outcome),
-    Failed(u64),
-    Rows { rows: Vec<R>, origin: Origin },
-    Wait,
-}
-
-/// What became of an ask.
-#[derive(Debug)]
-enum State<R> {
-    Arrived(Page<R>),
-    Failed,
-    InFlight,
-    Wanted,
 }
 
 /// The rows without a key.
 fn keyless<R: Keyed>(rows: &[R]) -> u64 {
     rows.iter().filter(|row| row.key().is_none()).count() as u64
-}
-
-/// As many rows as the size allows, and no more than the limit leaves, with one that tells whether there are
-/// more.
-fn rows_for(size: u32, left: Option<u64>, besides: u64) -> u32 {
-    let needed = left.map_or(u64::MAX, |left| left.saturating_add(besides));
-    u32::try_from(needed).map_or(size, |needed| size.min(needed))
 }

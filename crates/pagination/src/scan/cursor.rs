@@ -5,18 +5,18 @@
 
 use std::sync::Arc;
 
+use super::Accepted;
+use super::context::Context;
 use super::cycle::CycleDetector;
-use super::memory::Memory;
-use super::requests::{Prefetch, Purpose, Request, Requests};
+use super::memory::{Memory, Shown};
+use super::requests::{Purpose, Request};
 use super::rows::Origin;
-use super::size::PageSize;
-use super::{PageRequest, WalkStep, rows_for};
 use crate::checkpoint::Resume;
 use crate::dialect::Method;
 use crate::hidden_offset::{Finding, OffsetDetector};
-use crate::marks::{Anchor, Mark};
+use crate::marks::Anchor;
 use crate::page::{Next, Page};
-use crate::query::{PagePosition, Terms};
+use crate::query::{PagePosition, PageRequest, Terms};
 use crate::report::{Doubt, Inconsistency, Outcome, Proof, Report};
 use crate::{Keyed, link};
 
@@ -25,18 +25,10 @@ const PAGES_WITHOUT_NEW: u32 = 1_000;
 /// The newest rows that are remembered, against pages that overlap. Our choice: 16 MiB at most.
 const REMEMBERED_ROWS: usize = 262_144;
 
-#[derive(Debug)]
-#[allow(clippy::struct_excessive_bools, reason = "two are the query's, two are what was seen")]
-pub(super) struct Cursor<R> {
-    pub(super) size: PageSize,
-    pub(super) prefetch: Prefetch,
-    pub(super) left: Option<u64>,
-    pub(super) requests: Requests<R>,
+#[derive(Debug, Default)]
+pub(super) struct Cursor {
     /// The address that links are followed from; `None` for cursors.
     origin: Option<http::Uri>,
-    repeat_is_end: bool,
-    /// Whether the caller or the dialect states that keys are unique.
-    is_unique: bool,
     /// The cursor of the next page.
     next: Option<Arc<str>>,
     cursors: CycleDetector,
@@ -53,46 +45,26 @@ pub(super) struct Cursor<R> {
     pages_without_new: u32,
     /// What shows the end, doubts aside.
     proof: Option<Proof>,
-    end: Option<Outcome>,
 }
 
-impl<R: Keyed> Cursor<R> {
+impl Cursor {
     pub(super) fn new(query: &Terms) -> Self {
         let is_link = query.spec.method == Method::Link;
-        let size = PageSize::new(query.rows_per_page(), query.spec.time_limit);
         let mut offsets = OffsetDetector::default();
         if is_link {
-            offsets.asked(&query.first_target(size.current()));
+            offsets.asked(&query.first_target(query.rows_per_page()));
         }
-        Self {
-            size,
-            prefetch: Prefetch::new(query.ahead().min(1)),
-            left: None,
-            requests: Requests::default(),
-            origin: is_link.then(|| query.uri.clone()),
-            repeat_is_end: query.spec.repeat_is_end,
-            is_unique: query.key.is_unique,
-            next: None,
-            cursors: CycleDetector::default(),
-            pages: CycleDetector::default(),
-            memory: Memory::of_newest(REMEMBERED_ROWS),
-            offsets,
-            is_suspect: false,
-            taken: Vec::new(),
-            is_resumed: false,
-            was_empty: false,
-            pages_without_new: 0,
-            proof: None,
-            end: None,
-        }
+        let (origin, memory) =
+            (is_link.then(|| query.uri.clone()), Memory::of_newest(REMEMBERED_ROWS));
+        Self { origin, memory, offsets, ..Self::default() }
     }
 
-    pub(super) fn resume(&mut self, place: Resume, report: &mut Report) -> bool {
+    pub(super) fn resume<R: Keyed>(&mut self, place: Resume, cx: &mut Context<R>) -> bool {
         match place {
             Resume::Cursor { cursor, taken } => {
                 if let Some(cursor) = &cursor {
                     let finding = self.offsets.resume(cursor);
-                    self.found(finding, report);
+                    self.found(finding, &mut cx.report);
                 }
                 self.is_resumed = cursor.is_some() || !taken.is_empty();
                 (self.next, self.taken) = (cursor.map(Into::into), taken);
@@ -100,19 +72,17 @@ impl<R: Keyed> Cursor<R> {
             // The scan had ended because this cursor repeats; it has no other.
             Resume::Cycle { cursor } => {
                 let why = Inconsistency::CursorRepeats { cursor };
-                self.end = Some(Outcome::Inconsistent { why });
+                cx.end(Outcome::Inconsistent { why });
             }
             _ => return false,
         }
         true
     }
 
-    pub(super) fn here(&self) -> Resume {
+    pub(super) fn here<R: Keyed>(&self, cx: &Context<R>) -> Resume {
         // A scan that resumes has forgotten what it saw, and would not see the cycle.
-        if let Some(Outcome::Inconsistent { why }) = &self.end {
-            if let Some(cursor) = why.cursor() {
-                return Resume::Cycle { cursor: cursor.to_owned() };
-            }
+        if let Some(cursor) = cx.repeated_cursor() {
+            return Resume::Cycle { cursor: cursor.to_owned() };
         }
         match self.proof {
             Some(proof) => Resume::End { proof },
@@ -124,48 +94,23 @@ impl<R: Keyed> Cursor<R> {
     }
 
     /// Whether there are more rows; a cursor alone does not promise any.
-    pub(super) fn has_more(&self, report: &Report) -> Option<bool> {
-        match &self.end {
+    pub(super) fn has_more<R: Keyed>(cx: &Context<R>) -> Option<bool> {
+        match &cx.end {
             Some(Outcome::Complete { .. }) => Some(false),
-            _ => report.last_total().is_some_and(|total| total > seen(report)).then_some(true),
+            _ => cx.report.last_total().is_some_and(|total| total > cx.seen(0)).then_some(true),
         }
     }
 
-    pub(super) fn step(&mut self, report: &mut Report) -> WalkStep<R> {
-        loop {
-            if let Some(id) = self.requests.failed() {
-                return WalkStep::Failed(id);
-            }
-            if let Some((request, page)) = self.requests.take() {
-                if let Some(step) = self.accept(&request, page, report) {
-                    return step;
-                }
-                continue;
-            }
-            if let Some(end) = &self.end {
-                return WalkStep::Done(end.clone());
-            }
-            return self.send().map_or(WalkStep::Wait, WalkStep::Fetch);
-        }
-    }
-
-    pub(super) fn ask(&mut self) -> Option<PageRequest> {
-        if self.prefetch.now() == 0 { None } else { self.send() }
-    }
-
-    fn send(&mut self) -> Option<PageRequest> {
-        if self.end.is_some() {
-            return None;
-        }
-        if self.requests.list().is_empty() {
-            self.requests.plan(Request::planned(Purpose::Cursor, 0));
-        }
+    pub(super) fn ask<R: Keyed>(&self, cx: &mut Context<R>) -> Option<PageRequest> {
         // The rows that were taken before the checkpoint come again.
-        let rows = rows_for(self.size.current(), self.left, 1 + self.taken.len() as u64);
-        let request = self.requests.get_mut(0).filter(|request| request.is_wanted())?;
+        let rows = cx.rows_for(1 + self.taken.len() as u64);
+        if cx.requests.list().is_empty() {
+            cx.requests.plan(Request::planned(Purpose::Cursor, 0));
+        }
+        let request = cx.requests.get_mut(0).filter(|request| request.is_wanted())?;
         request.rows = rows;
         let position = PagePosition::Cursor(self.next.clone());
-        let mut request = self.requests.send(0, position, &self.size);
+        let mut request = cx.requests.send(0, position, &cx.size);
         if self.is_linked() {
             request.mark = request.mark.at_its_smallest();
         }
@@ -177,12 +122,12 @@ impl<R: Keyed> Cursor<R> {
         self.origin.is_some() && self.next.is_some()
     }
 
-    fn accept(
+    pub(super) fn accept<R: Keyed>(
         &mut self,
         request: &Request<R>,
         page: Page<R>,
-        report: &mut Report,
-    ) -> Option<WalkStep<R>> {
+        cx: &mut Context<R>,
+    ) -> Accepted<R> {
         let leads_on = matches!(page.next, Next::Cursor(_));
         if page.places() == 0 && !leads_on && !std::mem::replace(&mut self.was_empty, true) {
             return None; // It may be a fault; asked for once more, it counts.
@@ -190,99 +135,85 @@ impl<R: Keyed> Cursor<R> {
         self.was_empty = false;
         if self.memory.marks().of_page(&page.rows).is_some_and(|mark| self.pages.closes_at(mark)) {
             let cursor = self.next.as_deref().unwrap_or_default().to_owned();
-            self.repeats(Inconsistency::PageRepeats { cursor });
+            cx.end(Outcome::Inconsistent { why: Inconsistency::PageRepeats { cursor } });
             return None;
         }
-        report.pages += 1;
-        report.null_rows += page.null_rows;
-        report.total(page.total);
-        if page.partial.is_some() {
-            report.doubt(Doubt::Partial);
-        }
-        self.prefetch.arrived();
+        cx.accepted(&page);
+        cx.total(page.total);
         let is_full = page.places() >= u64::from(request.rows);
         let asked_by = self.next.take();
         if let (Next::Cursor(cursor), true) = (&page.next, self.offsets.is_watching()) {
             let finding = self.offsets.see(cursor, page.places(), page.rows.last());
-            self.found(finding, report);
+            self.found(finding, &mut cx.report);
         }
         let is_stated = page.next != Next::Unsaid;
-        self.next = self.follow(page.next, asked_by.as_ref());
-        let next = self.next.clone();
-        let ends = self.end == Some(Outcome::BestEffort);
-        let (rows, skipped) = self.new_rows(page.rows, report);
-        if ends {
+        self.next = self.follow(page.next, asked_by.as_ref(), cx);
+        let (rows, skipped) = self.new_rows(page.rows, cx);
+        if cx.end == Some(Outcome::BestEffort) {
             let is_single = asked_by.is_none() && !self.is_resumed;
             let is_silent = !is_stated || (self.origin.is_some() && is_full);
-            self.conclude(is_single, is_silent, rows.len() as u64, report);
+            self.conclude(is_single, is_silent, cx.seen(rows.len()), cx);
         }
         if rows.is_empty() {
             self.pages_without_new += 1;
-            if self.pages_without_new > PAGES_WITHOUT_NEW && self.end.is_none() {
+            if self.pages_without_new > PAGES_WITHOUT_NEW && cx.end.is_none() {
                 let why = Inconsistency::NoProgress { pages: self.pages_without_new };
-                self.end = Some(Outcome::Inconsistent { why });
+                cx.end(Outcome::Inconsistent { why });
             }
             return None;
         }
         self.pages_without_new = 0;
-        self.size.succeeded();
-        let repeats =
-            matches!(&self.end, Some(Outcome::Inconsistent { why }) if why.cursor().is_some());
+        cx.size.succeeded();
+        let (next, repeats) = (self.next.clone(), cx.repeated_cursor().is_some());
         let origin = Origin::Cursor { page: asked_by, next, repeats, taken: skipped };
-        let origin = match self.proof {
-            Some(proof) => Origin::Last(proof, Box::new(origin)),
-            None => origin,
-        };
-        Some(WalkStep::Rows { rows, origin })
+        Some((
+            rows,
+            match self.proof {
+                Some(proof) => Origin::Last(proof, Box::new(origin)),
+                None => origin,
+            },
+        ))
     }
 
     /// The rows that were neither taken before a checkpoint nor shown before, and those that were taken.
-    fn new_rows(&mut self, mut rows: Vec<R>, report: &mut Report) -> (Vec<R>, Vec<Anchor>) {
-        let memory = &self.memory;
-        let is_read = |row: &R| {
-            row.key().is_some_and(|key| memory.has_read(Some(memory.marks().of_key(key))))
-        };
-        if self.taken.is_empty() && !rows.iter().any(is_read) {
-            for key in rows.iter().filter_map(Keyed::key) {
-                if !self.memory.insert(self.memory.marks().of_key(key)) {
-                    report.doubt(Doubt::KeyNotUnique); // It came in this answer already.
-                }
-            }
-            return (rows, Vec::new());
+    fn new_rows<R: Keyed>(
+        &mut self,
+        mut rows: Vec<R>,
+        cx: &mut Context<R>,
+    ) -> (Vec<R>, Vec<Anchor>) {
+        let mark = |row: &R| row.key().map(|key| self.memory.marks().of_key(key));
+        let shown: Shown = rows.iter().map(mark).collect();
+        let (is_read, has_equal) = self.memory.read(&shown);
+        if has_equal {
+            cx.report.doubt(Doubt::KeyNotUnique);
+        }
+        let mut skipped = Vec::new();
+        if self.taken.is_empty() && !is_read.contains(&true) {
+            return (rows, skipped);
         }
         let mut to_skip = std::mem::take(&mut self.taken);
-        let mut skipped = Vec::new();
-        let mark = |row: &R| row.key().map(|key| self.memory.marks().of_key(key));
-        let marks: Vec<Option<Mark>> = rows.iter().map(mark).collect();
-        let is_read: Vec<bool> = marks.iter().map(|mark| self.memory.has_read(*mark)).collect();
-        for (mark, is_read) in marks.into_iter().zip(&is_read) {
-            if mark.is_some_and(|mark| !self.memory.insert(mark) && !is_read) {
-                report.doubt(Doubt::KeyNotUnique);
-            }
-        }
-        let mut duplicates = 0;
-        let mut is_read = is_read.into_iter();
+        let (mut duplicates, mut is_read) = (0, is_read.into_iter());
+        let is_unique = cx.terms().key.is_unique;
         rows.retain(|row| {
-            let mut is_taken = false;
+            let again = is_read.next() == Some(true);
             if !to_skip.is_empty() {
                 let anchor = Anchor::of_taken(row);
                 if let Some(at) = to_skip.iter().position(|taken| *taken == anchor) {
                     skipped.push(to_skip.swap_remove(at));
-                    is_taken = true;
+                    return false;
                 }
             }
-            let again = is_read.next() == Some(true) && !is_taken;
             duplicates += u64::from(again);
-            !(is_taken || again && self.is_unique)
+            !(again && is_unique)
         });
         if duplicates > 0 {
-            report.doubt(Doubt::Duplicates);
-            report.duplicates_dropped += if self.is_unique { duplicates } else { 0 };
+            cx.report.doubt(Doubt::Duplicates);
+            cx.report.duplicates_dropped += if is_unique { duplicates } else { 0 };
         }
         // A row without a key that is not found was changed or deleted, or cannot be recognized.
         let is_lost = |taken: &Anchor| taken.key.is_none();
         if to_skip.iter().any(is_lost) || skipped.iter().any(|it| is_lost(it) && it.digest == 0) {
-            report.doubt(Doubt::KeylessResume);
+            cx.report.doubt(Doubt::KeylessResume);
         }
         // A row with a key that is not in this page may be in the next: pages may be smaller now.
         to_skip.retain(|taken| !is_lost(taken));
@@ -308,14 +239,15 @@ impl<R: Keyed> Cursor<R> {
     }
 
     /// Where the next page is, or how the scan ends with this one, whose rows are good in any case.
-    fn follow(&mut self, next: Next, asked_by: Option<&Arc<str>>) -> Option<Arc<str>> {
-        let mut cursor = match next {
-            Next::Cursor(cursor) => cursor,
-            Next::End | Next::Unsaid => {
-                // What is stated about the end is weighed when the rows are counted.
-                self.end = Some(Outcome::BestEffort);
-                return None;
-            }
+    fn follow<R: Keyed>(
+        &mut self,
+        next: Next,
+        asked_by: Option<&Arc<str>>,
+        cx: &mut Context<R>,
+    ) -> Option<Arc<str>> {
+        let Next::Cursor(mut cursor) = next else {
+            cx.end(Outcome::BestEffort); // What is stated about the end is weighed when the rows are counted.
+            return None;
         };
         if let Some(origin) = &self.origin {
             let here = asked_by.and_then(|link| at(origin, link));
@@ -323,42 +255,40 @@ impl<R: Keyed> Cursor<R> {
                 Ok(target) => cursor = target.into(),
                 Err(foreign) => {
                     let why = Inconsistency::ForeignLink(foreign);
-                    self.end = Some(Outcome::Inconsistent { why });
+                    cx.end(Outcome::Inconsistent { why });
                     return None;
                 }
             }
         }
         if asked_by == Some(&cursor) || self.cursors.closes_at(self.memory.marks().of(&*cursor)) {
-            self.repeats(Inconsistency::CursorRepeats { cursor: cursor.to_string() });
+            // For some APIs a cursor that comes again is the end; a page never is.
+            let why = Inconsistency::CursorRepeats { cursor: cursor.to_string() };
+            let is_end = cx.terms().spec.repeat_is_end;
+            cx.end(if is_end { Outcome::BestEffort } else { Outcome::Inconsistent { why } });
         }
         Some(cursor)
     }
 
-    /// The list ends with a page that has this many new rows.
-    fn conclude(&mut self, is_single: bool, is_silent: bool, new: u64, report: &mut Report) {
-        let seen = seen(report).saturating_add(new);
-        let totals = report.totals;
+    /// The list ends with a page after which so many places were seen.
+    fn conclude<R: Keyed>(
+        &mut self,
+        is_single: bool,
+        is_silent: bool,
+        seen: u64,
+        cx: &mut Context<R>,
+    ) {
+        let totals = cx.report.totals;
         if totals.is_some_and(|totals| totals.lowest > seen) {
-            report.doubt(Doubt::CountDiffers);
+            cx.report.doubt(Doubt::CountDiffers);
         }
         // A total that is reached states the end as well.
         if is_silent && totals.is_none_or(|totals| totals.last != seen) {
-            report.doubt(Doubt::EndNotStated);
+            cx.report.doubt(Doubt::EndNotStated);
         }
         let proof = if is_single { Proof::SingleAnswer } else { Proof::ApiSaysSo };
-        (self.proof, self.end) = (Some(proof), Some(report.concluded(proof)));
+        self.proof = Some(proof);
+        cx.conclude(proof);
     }
-
-    /// The pages go round in a cycle. A cursor that comes back is the end for some APIs; a page never is.
-    fn repeats(&mut self, why: Inconsistency) {
-        let is_end = self.repeat_is_end && matches!(why, Inconsistency::CursorRepeats { .. });
-        self.end = Some(if is_end { Outcome::BestEffort } else { Outcome::Inconsistent { why } });
-    }
-}
-
-/// The places of all lists so far, those before a checkpoint included.
-const fn seen(report: &Report) -> u64 {
-    report.rows.saturating_add(report.null_rows)
 }
 
 /// The address of this path and query in an origin.

@@ -4,6 +4,11 @@ use std::collections::VecDeque;
 
 use crate::marks::MarkSet;
 
+/// Pages without a new row that repeat an earlier one: this many, and this many rows. Our choice: a write before
+/// every request pushes small pages back and forth.
+const REPEATED_PAGES: u32 = 8;
+const REPEATED_ROWS: u32 = 256;
+
 /// The newest cursors and pages that are remembered exactly. Our choice: 256 KiB each.
 const REMEMBERED: usize = 16_384;
 
@@ -39,6 +44,31 @@ impl CycleDetector {
         }
         self.since_kept += 1;
         false
+    }
+}
+
+/// Counts the pages that repeat an earlier one.
+#[derive(Debug, Default)]
+pub(super) struct Repeats {
+    seen: CycleDetector,
+    count: u32,
+}
+
+impl Repeats {
+    /// Whether too many pages of this size came again, or so many times too many.
+    pub(super) fn are_too_many(&mut self, page: Option<u64>, rows: u32, times: u32) -> bool {
+        self.count += u32::from(page.is_some_and(|mark| self.seen.closes_at(mark)));
+        let most = REPEATED_PAGES + REPEATED_ROWS / rows.saturating_sub(1).max(1);
+        self.count > most.saturating_mul(times)
+    }
+
+    pub(super) const fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// A page showed a new row.
+    pub(super) const fn forgive(&mut self) {
+        self.count = 0;
     }
 }
 

@@ -184,14 +184,21 @@ impl Memory {
         differ
     }
 
-    /// Remembers one row; whether it is new.
-    pub(super) fn insert(&mut self, mark: Mark) -> bool {
-        let is_new = self.read.insert(mark);
-        if is_new {
-            self.newest.push_back(mark);
-            self.forget(false);
+    /// Remembers the rows of an answer that joins no other: which of them an earlier answer showed, and whether two
+    /// of the rest are equal.
+    pub(super) fn read(&mut self, shown: &Shown) -> (Vec<bool>, bool) {
+        let is_read: Vec<bool> = shown.iter().map(|mark| self.has_read(*mark)).collect();
+        let mut has_equal = false;
+        for (mark, _) in shown.iter().zip(&is_read).filter(|(_, is_read)| !**is_read) {
+            let Some(mark) = *mark else { continue };
+            if self.read.insert(mark) {
+                self.newest.push_back(mark);
+            } else {
+                has_equal = true;
+            }
         }
-        is_new
+        self.forget(false);
+        (is_read, has_equal)
     }
 
     fn forget(&mut self, is_ordered: bool) {

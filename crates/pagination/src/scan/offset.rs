@@ -24,26 +24,23 @@
 
 use std::sync::Arc;
 
-use super::cycle::CycleDetector;
+use super::Accepted;
+use super::context::Context;
+use super::cycle::Repeats;
 use super::fence::{Fence, Meeting};
 use super::index::page_over;
 use super::memory::{Memory, Shown};
 use super::plain::Plain;
-use super::requests::{PageStart, Prefetch, Purpose, Request, Requests, Role};
+use super::requests::{PageStart, Purpose, Request, Requests, Role};
 use super::rows::{Origin, Place, Tail};
-use super::size::PageSize;
-use super::{PageRequest, WalkStep, rows_for};
 use crate::checkpoint::Resume;
 use crate::dialect::Method;
 use crate::marks::{Mark, shows_sort};
 use crate::page::{Next, Page};
-use crate::query::{PagePosition, Range, Terms};
-use crate::report::{Doubt, Inconsistency, Outcome, Proof, Report};
+use crate::query::{PagePosition, PageRequest, Terms};
+use crate::report::{Doubt, Inconsistency, Outcome, Proof};
 use crate::{Key, KeyRef, Keyed, Order};
 
-/// The most that a total is believed to have grown between two answers, in rows. Our choice: no rank that is
-/// counted with it leaves its range.
-const GREATEST_GROWTH: u64 = 1 << 40;
 /// No checkpoint is at a higher rank.
 const GREATEST_RANK: u64 = 1 << 60;
 /// A first page with fewer rows than this is short for another reason than the API's own size. Our choice.
@@ -58,11 +55,7 @@ const SEARCHES: u32 = 200;
 const TURNS: u32 = 3;
 /// How often a short page without a new row is asked for again before rows count as hidden. Our choice.
 const REPEATS: u32 = 2;
-/// Pages without a new row that repeat an earlier one: this many, and this many rows. Our choice: a write before
-/// every request pushes small pages back and forth.
-const REPEATED_PAGES: u32 = 8;
-const REPEATED_ROWS: u32 = 256;
-/// How many more of them may come if the total has grown meanwhile. Our choice.
+/// How many more pages may repeat an earlier one if the total has grown meanwhile. Our choice.
 const EXPLAINED: u32 = 8;
 /// Pages in a row without a new row, whatever they show. Our choice: a million rows written at once.
 const PAGES_WITHOUT_NEW: u32 = 10_000;
@@ -70,33 +63,21 @@ const PAGES_WITHOUT_NEW: u32 = 10_000;
 const KEY_MISSES: u32 = 3;
 
 #[derive(Debug)]
-#[allow(clippy::struct_excessive_bools, reason = "three are the query's")]
 pub(super) struct Offset<R> {
     order: Order,
-    range: Range,
-    /// The fields that put rows in order before the key, and whether one of them may change.
+    /// The fields that put rows in order before the key.
     fields: Arc<[String]>,
-    is_mutable: bool,
     /// Whether the keys are in the order that the dialect declares, as far as the answers show.
     is_ordered: bool,
     /// The greatest key read, in that order.
     greatest: Option<Key>,
     /// The API's own ceiling, where pages are counted.
     pub(super) counted: Option<u32>,
-    begins: Begins,
-    /// Whether a page after a key brought rows, and whether the API's documents promise the filter for that.
+    pub(super) phase: Phase,
+    /// Whether a page after a key brought rows.
     by_key: bool,
-    is_promised: bool,
-    /// The row before the last one of the newest page.
-    before_last: Option<Key>,
-    pub(super) size: PageSize,
-    pub(super) prefetch: Prefetch,
-    /// The bytes that may be held ahead, and these of the largest page so far.
-    bytes: usize,
+    /// The bytes of the largest page so far.
     heaviest: usize,
-    /// The rows that the query's limit leaves.
-    pub(super) left: Option<u64>,
-    pub(super) requests: Requests<R>,
     pub(super) memory: Memory,
     pub(super) read: Tail,
     /// The rank of the row that was read last, at which the next page begins.
@@ -110,37 +91,25 @@ pub(super) struct Offset<R> {
     pub(super) fence: Fence<R>,
     empty: Empty,
     none: NoProgress,
-    /// The newest total, and by how much it had grown since the one before.
-    total: Option<u64>,
-    growth: u64,
     is_resumed: bool,
-    phase: Phase,
-    /// How a list is read whose pages do not overlap.
-    pub(super) plain: Option<Plain>,
 }
 
-/// How pages begin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Begins {
-    /// After a key, the one before the last, so that the page shows the row that was read last.
-    AfterKey {
-        misses: u32,
-    },
-    AtRank,
-}
-
+/// How the next page is asked for.
 #[derive(Debug)]
-enum Phase {
-    /// Pages begin with the row that was read last.
+pub(super) enum Phase {
+    /// After a key: that of the row before the last one of the newest page, so that the row read last is shown again.
+    AfterKey { misses: u32, before_last: Option<Key> },
+    /// At the rank of the row that was read last.
     Forward,
     /// A page did not join: another one is looked for that does.
     Search(Search),
-    Over(Outcome),
+    /// After the rows of the page before: pages do not overlap.
+    Plain(Plain),
 }
 
 /// Where a page that joins is looked for.
 #[derive(Clone, Copy, Debug)]
-struct Search {
+pub(super) struct Search {
     step: u64,
     /// Whether the last page stood before the rows that are remembered, by the order of keys.
     is_behind: bool,
@@ -158,8 +127,7 @@ struct NoProgress {
     looks_back: bool,
     /// Whether the total has grown, which explains that the walk was pushed back.
     has_grown: bool,
-    seen: CycleDetector,
-    repeated: u32,
+    repeats: Repeats,
 }
 
 /// The answers without any row, in both orders, since the last one with a row.
@@ -187,36 +155,28 @@ enum Join {
 impl<R: Keyed> Offset<R> {
     pub(super) fn new(query: &Terms) -> Self {
         let spec = &query.spec;
-        let size = PageSize::new(query.rows_per_page(), spec.time_limit);
         let is_counted = matches!(spec.method, Method::PageIndex { .. });
         let ceiling = (spec.ceiling)(query.uri.path()).max(2);
         let fields: Arc<[String]> = query.sorted.iter().map(|(name, _)| name.clone()).collect();
-        let is_by_key = query.keyset && query.bound().is_ok();
+        let phase = match Plain::of(query) {
+            Some(plain) => Phase::Plain(plain),
+            None if query.keyset && query.bound().is_ok() => {
+                Phase::AfterKey { misses: 0, before_last: None }
+            }
+            None => Phase::Forward,
+        };
         let mut fence = Fence::new(spec.has_reverse, ceiling);
-        if query.range != Range::default() {
+        if query.has_range() {
             fence.want(); // A range is read beside others, so its fence is asked for along with its first page.
         }
         Self {
             order: query.order(),
-            range: query.range.clone(),
-            is_mutable: query.is_mutable(),
             is_ordered: spec.keys_in_order && fields.is_empty(),
             greatest: None,
             counted: is_counted.then_some(ceiling),
             by_key: false,
-            before_last: None,
-            is_promised: query.bound().is_ok_and(|bound| bound.is_declared),
-            begins: if is_by_key { Begins::AfterKey { misses: 0 } } else { Begins::AtRank },
-            size: match is_counted {
-                true if spec.has_fixed_pages => size.fixed(),
-                true => size.counted(),
-                false => size,
-            },
-            prefetch: Prefetch::new(query.ahead()),
-            bytes: query.bytes_ahead(),
+            phase,
             heaviest: 0,
-            left: None,
-            requests: Requests::default(),
             memory: Memory::new(!fields.is_empty()),
             fields,
             read: Tail::default(),
@@ -227,11 +187,7 @@ impl<R: Keyed> Offset<R> {
             fence,
             empty: Empty::default(),
             none: NoProgress::default(),
-            total: None,
-            growth: 0,
             is_resumed: false,
-            phase: Phase::Forward,
-            plain: Plain::of(query),
         }
     }
 
@@ -239,12 +195,16 @@ impl<R: Keyed> Offset<R> {
         let Resume::Offset { rank, read, greatest } = place else { return false };
         self.rank = rank.min(GREATEST_RANK);
         self.memory.restore(&read, rows);
-        if let Some(plain) = &mut self.plain {
+        if let Phase::Plain(plain) = &mut self.phase {
             plain.resume(rows);
         }
         self.read = Tail::of(read);
         (self.greatest, self.is_resumed) = (greatest, rows > 0);
         true
+    }
+
+    const fn is_plain(&self) -> bool {
+        matches!(self.phase, Phase::Plain(_))
     }
 
     pub(super) fn here(&self) -> Resume {
@@ -257,65 +217,56 @@ impl<R: Keyed> Offset<R> {
     }
 
     /// Whether an answer shows more rows than were read; `None` if none tells.
-    pub(super) fn has_more(&self, report: &Report) -> Option<bool> {
-        if let Phase::Over(end) = &self.phase {
+    pub(super) fn has_more(&self, cx: &Context<R>) -> Option<bool> {
+        if let Some(end) = &cx.end {
             return matches!(end, Outcome::Complete { .. }).then_some(false);
         }
-        let read = self.plain.as_ref().map_or(self.rank.saturating_add(1), Plain::distinct);
-        let total = report.last_total().filter(|_| self.begins == Begins::AtRank);
-        (self.fence.is_unread(&self.memory) || total.is_some_and(|total| total > read))
-            .then_some(true)
+        let read = match &self.phase {
+            Phase::AfterKey { .. } => u64::MAX,
+            Phase::Forward | Phase::Search(_) => self.rank.saturating_add(1),
+            Phase::Plain(plain) => plain.distinct(),
+        };
+        let is_counted = cx.report.last_total().is_some_and(|total| total > read);
+        (is_counted || self.fence.is_unread(&self.memory)).then_some(true)
     }
 
-    pub(super) fn step(&mut self, report: &mut Report) -> WalkStep<R> {
-        loop {
-            if let Phase::Over(end) = &self.phase {
-                return WalkStep::Done(end.clone());
-            }
-            if let Some(id) = self.requests.failed() {
-                return WalkStep::Failed(id);
-            }
-            let Some((request, page)) = self.requests.take() else {
-                return self.ask(report).map_or(WalkStep::Wait, WalkStep::Fetch);
-            };
-            let step = match request.purpose {
-                Purpose::Fence => self.accept_fence(page, report),
-                _ if self.plain.is_some() => self.accept_plain(&request, page, report),
-                _ => self.accept(request, page, report),
-            };
-            if let Some(step) = step {
-                return step;
-            }
+    pub(super) fn accept(
+        &mut self,
+        request: Request<R>,
+        page: Page<R>,
+        cx: &mut Context<R>,
+    ) -> Accepted<R> {
+        match request.purpose {
+            Purpose::Fence => self.accept_fence(page, cx),
+            _ if self.is_plain() => self.accept_plain(&request, page, cx),
+            _ => self.accept_page(request, page, cx),
         }
     }
 
-    pub(super) fn ask(&mut self, report: &Report) -> Option<PageRequest> {
-        if matches!(self.phase, Phase::Over(_)) {
-            return None;
-        }
-        self.plan(report);
-        self.send()
+    pub(super) fn ask(&mut self, cx: &mut Context<R>) -> Option<PageRequest> {
+        self.plan(cx);
+        self.send(cx)
     }
 
     /// Plans the page that comes next, and those ahead of it.
-    fn plan(&mut self, report: &Report) {
-        if let Some(rows) = self.fence.planned().filter(|_| !self.requests.has_fence()) {
-            self.requests.plan(Request::planned(Purpose::Fence, rows));
+    fn plan(&mut self, cx: &mut Context<R>) {
+        if let Some(rows) = self.fence.planned().filter(|_| !cx.requests.has_fence()) {
+            cx.requests.plan(Request::planned(Purpose::Fence, rows));
         }
-        if self.requests.pages().next().is_none() {
+        if cx.requests.pages().next().is_none() {
             let start = self.next_start();
-            self.requests.plan_page(start);
+            cx.requests.plan_page(start);
         }
-        self.plan_ahead(report);
+        self.plan_ahead(cx);
     }
 
     /// Where the next page begins.
     fn next_start(&mut self) -> PageStart {
         let start = PageStart { rank: self.rank, ..PageStart::default() };
-        if let Begins::AfterKey { misses } = self.begins {
+        if let Phase::AfterKey { misses, before_last } = &self.phase {
             // The row before the last; after a miss one further back, doubling.
             let mut keys = self.read.newest_first().filter_map(|row| row.key.as_ref());
-            let before_last = self.before_last.as_ref().filter(|_| misses == 0);
+            let before_last = before_last.as_ref().filter(|_| *misses == 0);
             return match before_last.or_else(|| keys.nth(1 << misses)) {
                 Some(above) => PageStart { above: Some(above.clone()), ..start },
                 None => PageStart { rank: 0, catches_up: true, ..start },
@@ -329,16 +280,15 @@ impl<R: Keyed> Offset<R> {
     }
 
     /// Plans pages ahead as far as the total shows that there is anything.
-    fn plan_ahead(&mut self, report: &Report) {
-        let is_moving = self.stride > 0 && self.none.pages == 0 && self.plain.is_none();
-        let is_at_rank = self.begins == Begins::AtRank && matches!(self.phase, Phase::Forward);
-        if !is_moving || !is_at_rank {
+    fn plan_ahead(&self, cx: &mut Context<R>) {
+        let is_moving = self.stride > 0 && self.none.pages == 0;
+        if !is_moving || !matches!(self.phase, Phase::Forward) {
             return;
         }
-        while self.requests.pages().count() <= self.prefetch.now() {
-            let Some(at) = self.requests.last_page() else { return };
-            self.count_out(at);
-            let request = &self.requests.list()[at];
+        while cx.requests.pages().count() <= cx.prefetch.now() {
+            let Some(at) = cx.requests.last_page() else { return };
+            self.count_out(at, cx);
+            let request = &cx.requests.list()[at];
             let Some(start) = request.start() else { return };
             let stride = match self.counted {
                 Some(_) => u64::from(request.rows.max(2)) - 1,
@@ -346,19 +296,19 @@ impl<R: Keyed> Offset<R> {
             };
             let rank = start.rank.saturating_add(stride);
             let is_past = |end: u64| rank.saturating_add(1) >= end;
-            let needed = self.left.map(|left| self.rank.saturating_add(left).saturating_add(2));
-            if report.last_total().is_none_or(is_past) || needed.is_some_and(is_past) {
+            let needed = cx.left.map(|left| self.rank.saturating_add(left).saturating_add(2));
+            if cx.report.last_total().is_none_or(is_past) || needed.is_some_and(is_past) {
                 return;
             }
-            self.requests.plan_page(PageStart { rank, ..PageStart::default() });
+            cx.requests.plan_page(PageStart { rank, ..PageStart::default() });
         }
     }
 
     /// Places a counted page that is not placed yet.
-    fn count_out(&mut self, at: usize) {
-        let largest = rows_for(self.size.current(), self.left, 2);
-        let (Some(ceiling), None) = (self.counted, &self.plain) else { return };
-        let Some(request) = self.requests.get_mut(at).filter(|it| it.rows == 0) else { return };
+    fn count_out(&self, at: usize, cx: &mut Context<R>) {
+        let largest = cx.rows_for(2);
+        let Some(ceiling) = self.counted.filter(|_| !self.is_plain()) else { return };
+        let Some(request) = cx.requests.get_mut(at).filter(|it| it.rows == 0) else { return };
         if let Some(start) = request.start_mut() {
             let rows = page_over(start.rank, largest, ceiling);
             start.overlap = start.rank % u64::from(rows);
@@ -368,59 +318,59 @@ impl<R: Keyed> Offset<R> {
     }
 
     /// The next request that is wanted, the fence first.
-    fn send(&mut self) -> Option<PageRequest> {
-        let besides = usize::from(self.range != Range::default() && self.fence.asked() == 1);
-        if self.requests.in_flight() > self.prefetch.now() + besides {
+    fn send(&mut self, cx: &mut Context<R>) -> Option<PageRequest> {
+        let besides = usize::from(cx.terms().has_range() && self.fence.asked() == 1);
+        if cx.requests.in_flight() > cx.prefetch.now() + besides {
             return None;
         }
-        let list = self.requests.list();
+        let list = cx.requests.list();
         let fence = list.iter().position(|it| it.purpose == Purpose::Fence);
         if let Some(at) = fence.filter(|at| list[*at].is_wanted()) {
             self.fence.sent();
             let order = self.order.reversed();
             let position = PagePosition::Rank { skip: 0, order, above: None };
-            return Some(self.requests.send(at, position, &self.size));
+            return Some(cx.requests.send(at, position, &cx.size));
         }
-        if fence.is_some() && self.none.pages > 0 && matches!(self.phase, Phase::Forward) {
+        if fence.is_some() && self.none.pages > 0 && !matches!(self.phase, Phase::Search(_)) {
             return None; // The fence may be what was reached.
         }
         let first = list.iter().position(|it| it.start().is_some());
         let at = list.iter().position(|it| it.start().is_some() && it.is_wanted())?;
         let pages = list.iter().filter(|it| it.start().is_some());
         let held: usize = pages.map(|it| it.bytes(self.heaviest)).sum();
-        if Some(at) > first && held.saturating_add(self.heaviest) > self.bytes {
+        if Some(at) > first && held.saturating_add(self.heaviest) > cx.terms().bytes_ahead() {
             return None;
         }
-        self.count_out(at);
-        let (size, is_plain) = (self.size.current(), self.plain.is_some());
-        let request = self.requests.get_mut(at)?;
-        let PageStart { rank, above, .. } = request.start()?.clone();
+        self.count_out(at, cx);
+        let is_plain = self.is_plain();
+        let PageStart { rank, above, .. } = cx.requests.list()[at].start()?.clone();
         if self.counted.is_none() || is_plain {
             // One row more than the limit leaves, and the one in common.
             let besides = if is_plain { 2 } else { 1 + u64::from(rank > 0) };
-            let least = if is_plain { 1 } else { size.min(2) };
-            request.rows = rows_for(size, self.left, besides).max(least);
+            let least = if is_plain { 1 } else { cx.size.current().min(2) };
+            let rows = cx.rows_for(besides).max(least);
+            cx.requests.get_mut(at)?.rows = rows;
         }
         let skip = if above.is_some() { 0 } else { rank };
         let position = PagePosition::Rank { skip, order: self.order, above };
-        Some(self.requests.send(at, position, &self.size))
+        Some(cx.requests.send(at, position, &cx.size))
     }
 
     /// Takes the first page, if it joins the rows read.
-    fn accept(
+    fn accept_page(
         &mut self,
         request: Request<R>,
         page: Page<R>,
-        report: &mut Report,
-    ) -> Option<WalkStep<R>> {
+        cx: &mut Context<R>,
+    ) -> Accepted<R> {
         let start = request.start()?.clone();
         if start.above.is_none() {
-            self.totaled(page.total, report); // After a key it would be that of the rest.
+            cx.total(page.total); // After a key it would be that of the rest.
         }
-        if let Some(why) = self.contradiction(&page.rows) {
-            return self.over(Outcome::Inconsistent { why });
+        if let Some(why) = Self::contradiction(&page.rows, cx) {
+            return over(Outcome::Inconsistent { why }, cx);
         }
-        self.check_order(&page.rows, report);
+        self.check_order(&page.rows, cx);
         let shown = self.memory.shown(&page.rows, &self.fields);
         if start.is_first() {
             self.sole = shown.first().copied().flatten().filter(|_| page.places() == 1);
@@ -429,38 +379,37 @@ impl<R: Keyed> Offset<R> {
             self.empty.pages += 1;
             self.empty.says(&page);
             if start.is_first() {
-                return self.nothing_at_all(page.next == Next::End, report);
+                return self.nothing_at_all(page.next == Next::End, cx);
             }
         } else {
             self.empty = Empty::default();
         }
-        let is_after_key = self.begins == Begins::AfterKey { misses: 0 } && start.above.is_some();
-        if is_after_key && shown.first().is_some_and(|mark| self.is_before_last(*mark)) {
-            self.leave_keys(report);
+        let is_by_key =
+            start.above.is_some() && matches!(self.phase, Phase::AfterKey { misses: 0, .. });
+        if is_by_key && shown.first().is_some_and(|mark| self.is_before_last(*mark)) {
+            self.leave_keys(cx);
             return None;
         }
         let known = match self.join(&start, &page.rows, &shown) {
             Join::At(known) => known,
-            Join::Lost => return self.over(Outcome::LostPlace),
-            join => return self.search(request, page, matches!(join, Join::Behind), report),
+            Join::Lost => return over(Outcome::LostPlace, cx),
+            join => return self.search(request, page, matches!(join, Join::Behind), cx),
         };
-        if known > 1 && !self.is_mutable && self.memory.orders(&shown[..known]).opposite {
-            return self.over(Outcome::Inconsistent { why: Inconsistency::OrderChanges });
+        if known > 1 && !cx.terms().is_mutable() && self.memory.orders(&shown[..known]).opposite {
+            return over(Outcome::Inconsistent { why: Inconsistency::OrderChanges }, cx);
         }
-        report.pages += 1;
-        report.null_rows += page.null_rows;
-        self.prefetch.arrived();
+        cx.accepted(&page);
         self.heaviest = self.heaviest.max(page.bytes);
-        self.cap_counted(&request, &page);
+        self.cap_counted(&request, &page, cx);
         if self.memory.frontier().is_some() && !start.catches_up {
             let overlap = usize::try_from(start.overlap).unwrap_or(usize::MAX);
             let begins_at_last = shown.get(overlap) == Some(&self.memory.frontier());
-            report.shifts_repaired += u64::from(!begins_at_last);
+            cx.report.shifts_repaired += u64::from(!begins_at_last);
             let expected = if begins_at_last { overlap + 1 } else { 0 };
             let read = shown.iter().filter(|mark| self.memory.has_read(**mark)).count();
-            report.duplicates_dropped += read.saturating_sub(expected) as u64;
+            cx.report.duplicates_dropped += read.saturating_sub(expected) as u64;
         }
-        self.take(&request, page, shown, known, report)
+        self.take(&request, page, shown, known, cx)
     }
 
     /// Whether this row was read before the one that was read last, so that no filter should show it.
@@ -469,10 +418,10 @@ impl<R: Keyed> Offset<R> {
     }
 
     /// The filter leads nowhere, so pages begin at ranks. If it brought rows before, it may have left out others.
-    fn leave_keys(&mut self, report: &mut Report) {
-        self.begins = Begins::AtRank;
+    fn leave_keys(&mut self, cx: &mut Context<R>) {
+        self.phase = Phase::Forward;
         if self.by_key {
-            report.doubt(Doubt::OrderContradicted);
+            cx.report.doubt(Doubt::OrderContradicted);
         }
     }
 
@@ -504,24 +453,24 @@ impl<R: Keyed> Offset<R> {
         mut request: Request<R>,
         page: Page<R>,
         is_behind: bool,
-        report: &mut Report,
-    ) -> Option<WalkStep<R>> {
+        cx: &mut Context<R>,
+    ) -> Accepted<R> {
         let (places, asked) = (page.places(), u64::from(request.rows));
         let start = request.start_mut()?;
-        if let Begins::AfterKey { misses } = &mut self.begins {
+        if let Phase::AfterKey { misses, .. } = &mut self.phase {
             *misses += 1;
             if *misses > KEY_MISSES {
-                self.begins = Begins::AtRank; // All after the key may be gone.
+                self.phase = Phase::Forward; // All after the key may be gone.
             }
             return None;
         }
-        report.shifts_repaired += u64::from(!std::mem::replace(&mut start.catches_up, true));
+        cx.report.shifts_repaired += u64::from(!std::mem::replace(&mut start.catches_up, true));
         if start.role == Role::Kept && self.none.pages > 0 {
             return None; // The gap before it shows nothing new, so it is asked for again when its turn comes.
         }
         self.none.searches += 1;
         let looked_at = start.rank.saturating_add(start.overlap);
-        let smallest = u64::from(self.size.current().saturating_sub(1)).max(1);
+        let smallest = u64::from(cx.size.current().saturating_sub(1)).max(1);
         // Where few rows are remembered in no order, a longer step could pass over them.
         let may_double = self.is_ordered || !self.memory.has_forgotten();
         let most = if may_double { DOUBLING_SEARCHES } else { SEARCHES };
@@ -543,10 +492,9 @@ impl<R: Keyed> Offset<R> {
                 search.step = step.saturating_mul(2);
             }
             // As many rows as the total has grown by may have come before the scan.
-            let has_grown =
-                is_new && places > 0 && self.growth >= if is_behind { 1 } else { asked };
+            let has_grown = is_new && places > 0 && cx.growth >= if is_behind { 1 } else { asked };
             match is_behind {
-                _ if has_grown => looked_at.saturating_add(self.growth),
+                _ if has_grown => looked_at.saturating_add(cx.growth),
                 true => looked_at.saturating_add(step),
                 false => looked_at.saturating_sub(step),
             }
@@ -555,15 +503,15 @@ impl<R: Keyed> Offset<R> {
             let why = Inconsistency::NoProgress { pages: self.none.searches };
             let is_lost = self.memory.has_forgotten();
             let end = if is_lost { Outcome::LostPlace } else { Outcome::Inconsistent { why } };
-            return self.over(end);
+            return over(end, cx);
         }
         if is_new && rank < looked_at && places > 0 {
             // What was read ahead is kept; only the gap before it is fetched.
             start.role = Role::Kept;
-            self.requests.keep(request, page);
+            cx.requests.keep(request, page);
         }
         let start = PageStart { rank, role: Role::Searches, ..PageStart::default() };
-        self.requests.plan_first(PageStart { catches_up: true, ..start });
+        cx.requests.plan_first(PageStart { catches_up: true, ..start });
         self.phase = Phase::Search(search);
         None
     }
@@ -575,8 +523,8 @@ impl<R: Keyed> Offset<R> {
         page: Page<R>,
         shown: Shown,
         known: usize,
-        report: &mut Report,
-    ) -> Option<WalkStep<R>> {
+        cx: &mut Context<R>,
+    ) -> Accepted<R> {
         let start = request.start()?;
         let states_end = page.next == Next::End && !self.fence.is_possible;
         let (count, places) = (page.rows.len() as u64, page.places());
@@ -592,20 +540,20 @@ impl<R: Keyed> Offset<R> {
         };
         let mut is_new: Vec<bool> = (0..rows.len()).map(is_new).collect();
         if self.by_key && start.above.is_none() && shown[..known].iter().any(is_late) {
-            report.doubt(Doubt::OrderContradicted); // The filter may have left these rows out.
+            cx.report.doubt(Doubt::OrderContradicted); // The filter may have left these rows out.
         }
-        if self.begins != Begins::AtRank && rows.len() > 1 {
-            self.before_last = rows[rows.len() - 2].key().map(KeyRef::to_key);
+        if let (Phase::AfterKey { before_last, .. }, [.., row, _]) = (&mut self.phase, &rows[..]) {
+            *before_last = row.key().map(KeyRef::to_key);
         }
-        self.leave_moved(&rows, &mut is_new, report);
+        self.leave_moved(&rows, &mut is_new, cx);
         if !self.memory.accept(shown, &rows, known, &is_new, self.is_ordered) {
-            report.doubt(Doubt::KeyNotUnique);
+            cx.report.doubt(Doubt::KeyNotUnique);
         }
         if !is_new.contains(&true) {
             if states_end {
-                return self.conclude(Proof::ApiSaysSo, Vec::new(), report);
+                return self.conclude(Proof::ApiSaysSo, Vec::new(), cx);
             }
-            return self.without_new(request, places, &rows, report);
+            return self.without_new(request, places, &rows, cx);
         }
         let late = is_new[..known].iter().filter(|is_new| **is_new).count();
         let mut new = rows;
@@ -620,35 +568,41 @@ impl<R: Keyed> Offset<R> {
         };
         self.rank = last;
         self.stride = count - 1;
-        (self.none, self.phase) = (NoProgress::default(), Phase::Forward);
+        self.none = NoProgress::default();
+        self.joined(true);
         self.by_key |= start.above.is_some();
-        if let Begins::AfterKey { misses } = &mut self.begins {
-            *misses = 0;
-        }
-        self.size.succeeded();
+        cx.size.succeeded();
         let origin = Origin::Offset { rank: first, place };
         if is_short && self.fence.is_possible && self.fence.is_exhausted() {
-            report.doubt(Doubt::FenceNotMet);
-            return self.finish(Proof::ApiSaysSo, new, origin, report);
+            cx.report.doubt(Doubt::FenceNotMet);
+            return self.finish(Proof::ApiSaysSo, new, origin, cx);
         }
         if self.fence.asked() == 0 || is_short {
             self.fence.want();
         }
         if states_end {
-            return self.finish(Proof::ApiSaysSo, new, origin, report);
+            return self.finish(Proof::ApiSaysSo, new, origin, cx);
         }
-        if let Some(rest) = self.meet_fence(report) {
+        if let Some(rest) = self.meet_fence(cx) {
             self.rank = self.rank.saturating_add(rest.len() as u64);
             new.extend(rest);
-            return self.finish(Proof::Fenced, new, origin, report);
+            return self.finish(Proof::Fenced, new, origin, cx);
         }
-        self.doubt_rows(&new, report);
+        self.doubt_rows(&new, cx);
         if late == new.len() {
             self.read.push_late(&new, &self.fields);
         } else {
             self.read.push(&new, &self.fields);
         }
-        Some(WalkStep::Rows { rows: new, origin })
+        Some((new, origin))
+    }
+
+    fn joined(&mut self, shows_new: bool) {
+        match &mut self.phase {
+            Phase::AfterKey { misses, .. } if shows_new => *misses = 0,
+            Phase::Search(_) => self.phase = Phase::Forward,
+            _ => {}
+        }
     }
 
     /// A page that joins and shows no new row is not the end: it says where to look next.
@@ -657,30 +611,29 @@ impl<R: Keyed> Offset<R> {
         request: &Request<R>,
         places: u64,
         rows: &[R],
-        report: &mut Report,
-    ) -> Option<WalkStep<R>> {
+        cx: &mut Context<R>,
+    ) -> Accepted<R> {
         let start = request.start()?;
-        self.phase = Phase::Forward;
-        if let Some(rest) = self.meet_fence(report) {
-            return self.conclude(Proof::Fenced, rest, report);
+        self.joined(false);
+        if let Some(rest) = self.meet_fence(cx) {
+            return self.conclude(Proof::Fenced, rest, cx);
         }
         let none = &mut self.none;
         none.pages += 1;
-        none.has_grown |= self.growth > 0;
+        none.has_grown |= cx.growth > 0;
         let page = self.memory.marks().of_page(rows);
-        none.repeated += u32::from(page.is_some_and(|mark| none.seen.closes_at(mark)));
-        let repeated = REPEATED_PAGES + REPEATED_ROWS / request.rows.saturating_sub(1).max(1);
-        let most = repeated.saturating_mul(if none.has_grown { EXPLAINED } else { 1 });
-        if none.repeated > most || none.pages > PAGES_WITHOUT_NEW {
+        let times = if none.has_grown { EXPLAINED } else { 1 };
+        let is_stuck = none.repeats.are_too_many(page, request.rows, times);
+        if is_stuck || none.pages > PAGES_WITHOUT_NEW {
             let why = Inconsistency::NoProgress { pages: none.pages };
-            return self.over(Outcome::Inconsistent { why });
+            return over(Outcome::Inconsistent { why }, cx);
         }
         let is_short = places < u64::from(request.rows);
         none.stalls += u32::from(is_short);
         let stalls = none.stalls;
-        if let Begins::AfterKey { .. } = self.begins {
+        if let Phase::AfterKey { .. } = self.phase {
             if stalls > REPEATS {
-                self.begins = Begins::AtRank;
+                self.phase = Phase::Forward;
             }
             self.fence.want();
             return None;
@@ -690,110 +643,109 @@ impl<R: Keyed> Offset<R> {
             self.rank = start.rank.saturating_add((rows.len() as u64).saturating_sub(1));
         }
         if !is_short {
-            if self.requests.pages().next().is_none() && !looked_back {
+            if cx.requests.pages().next().is_none() && !looked_back {
                 // Rows were written before the scan, and by the next request there will be as many more.
-                self.rank = self.rank.saturating_add(self.growth);
+                self.rank = self.rank.saturating_add(cx.growth);
             }
             return None;
         }
         self.none.looks_back = !looked_back;
-        self.size.enlarge();
+        cx.size.enlarge();
         if !self.fence.is_possible {
-            return if stalls < REPEATS { None } else { self.give_up(report) };
+            return if stalls < REPEATS { None } else { self.give_up(cx) };
         }
-        let is_asked = self.requests.has_fence() || self.fence.is_wanted();
+        let is_asked = cx.requests.has_fence() || self.fence.is_wanted();
         let is_hidden = !self.fence.has_answer() || self.fence.is_unread(&self.memory);
         if stalls > REPEATS && is_hidden && !is_asked {
-            return self.pass_hidden_rows(report);
+            return self.pass_hidden_rows(cx);
         }
         if self.fence.is_exhausted() {
-            return self.give_up(report);
+            return self.give_up(cx);
         }
         self.fence.want();
         None
     }
 
     /// The API counts rows that it does not show: no page can overlap across them.
-    fn pass_hidden_rows(&mut self, report: &mut Report) -> Option<WalkStep<R>> {
+    fn pass_hidden_rows(&mut self, cx: &mut Context<R>) -> Accepted<R> {
         if !self.fields.is_empty() {
-            report.doubt(Doubt::HiddenRows);
-            return self.give_up(report);
+            cx.report.doubt(Doubt::HiddenRows);
+            return self.give_up(cx);
         }
-        self.requests.clear_pages();
+        cx.requests.clear_pages();
         // One row further first: the server may give no more than one at a time.
         self.rank = self.rank.saturating_add(u64::from(self.memory.frontier().is_some()));
-        self.plain = Some(Plain::after_hidden_rows());
-        (self.none, self.phase) = (NoProgress::default(), Phase::Forward);
+        (self.none, self.phase) = (NoProgress::default(), Phase::Plain(Plain::after_hidden_rows()));
         None
     }
 
     /// The beginning of the list shows no row: the list is empty if both orders show none.
-    fn nothing_at_all(&mut self, states_end: bool, report: &mut Report) -> Option<WalkStep<R>> {
+    fn nothing_at_all(&mut self, states_end: bool, cx: &mut Context<R>) -> Accepted<R> {
         self.none.stalls += 1;
         if self.none.stalls > REPEATS && self.fence.is_unread(&self.memory) {
-            return self.pass_hidden_rows(report);
+            return self.pass_hidden_rows(cx);
         }
-        self.size.enlarge();
+        cx.size.enlarge();
         self.fence.want();
         match self.fence.is_possible {
             false if self.empty.pages < 2 => None,
-            false if states_end => self.conclude(Proof::ApiSaysSo, Vec::new(), report),
-            false => self.give_up(report),
-            true => self.end_if_empty(report),
+            false if states_end => self.conclude(Proof::ApiSaysSo, Vec::new(), cx),
+            false => self.give_up(cx),
+            true => self.end_if_empty(cx),
         }
     }
 
-    fn end_if_empty(&mut self, report: &mut Report) -> Option<WalkStep<R>> {
+    fn end_if_empty(&mut self, cx: &mut Context<R>) -> Accepted<R> {
         let Empty { pages, fences, says_rows, is_unsaid } = self.empty;
         let answers = pages.saturating_add(fences);
         let is_blank = self.memory.frontier().is_none() && !self.is_resumed && !says_rows;
         let is_both = pages > 0 && fences > 0;
         match (is_both && (is_blank || answers >= EMPTY_ANSWERS), says_rows) {
             (true, true) => {
-                self.over(Outcome::Inconsistent { why: Inconsistency::NothingShown { answers } })
+                over(Outcome::Inconsistent { why: Inconsistency::NothingShown { answers } }, cx)
             }
-            (true, false) if is_blank || !is_unsaid => {
-                self.conclude(Proof::Fenced, Vec::new(), report)
-            }
-            (true, false) => self.give_up(report),
-            (false, _) if pages >= EMPTY_ANSWERS && self.fence.is_exhausted() => {
-                self.give_up(report)
-            }
+            (true, false) if is_blank || !is_unsaid => self.conclude(Proof::Fenced, Vec::new(), cx),
+            (true, false) => self.give_up(cx),
+            (false, _) if pages >= EMPTY_ANSWERS && self.fence.is_exhausted() => self.give_up(cx),
             (false, _) => None,
         }
     }
 
     /// No answer shows where the list ends.
-    fn give_up(&mut self, report: &mut Report) -> Option<WalkStep<R>> {
-        report.doubt(if self.fence.is_possible { Doubt::FenceNotMet } else { Doubt::EndNotStated });
-        self.conclude(Proof::ApiSaysSo, Vec::new(), report)
+    fn give_up(&mut self, cx: &mut Context<R>) -> Accepted<R> {
+        cx.report.doubt(if self.fence.is_possible {
+            Doubt::FenceNotMet
+        } else {
+            Doubt::EndNotStated
+        });
+        self.conclude(Proof::ApiSaysSo, Vec::new(), cx)
     }
 
     /// The answer in the reverse order.
-    fn accept_fence(&mut self, page: Page<R>, report: &mut Report) -> Option<WalkStep<R>> {
-        self.totaled(page.total, report);
-        if let Some(why) = self.contradiction(&page.rows) {
-            return self.over(Outcome::Inconsistent { why });
+    fn accept_fence(&mut self, page: Page<R>, cx: &mut Context<R>) -> Accepted<R> {
+        cx.total(page.total);
+        if let Some(why) = Self::contradiction(&page.rows, cx) {
+            return over(Outcome::Inconsistent { why }, cx);
         }
         let shown = self.memory.shown(&page.rows, &self.fields);
         if page.rows.is_empty() {
             self.empty.fences += 1;
             self.empty.says(&page);
             self.fence.arrived(page, shown);
-            return self.end_if_empty(report);
+            return self.end_if_empty(cx);
         }
         self.empty = Empty::default();
         self.fence.arrived(page, shown);
-        let rest = self.meet_fence(report)?;
-        self.conclude(Proof::Fenced, rest, report)
+        let rest = self.meet_fence(cx)?;
+        self.conclude(Proof::Fenced, rest, cx)
     }
 
     /// The rows of the fence beyond the rows read, if it overlaps them.
-    fn meet_fence(&mut self, report: &mut Report) -> Option<Vec<R>> {
+    fn meet_fence(&mut self, cx: &mut Context<R>) -> Option<Vec<R>> {
         let mut rest = match self.fence.meet(&self.memory, self.sole) {
             Meeting::None => return None,
             Meeting::SameOrder => {
-                self.over(Outcome::Inconsistent { why: Inconsistency::ReverseIgnored });
+                over(Outcome::Inconsistent { why: Inconsistency::ReverseIgnored }, cx);
                 return None;
             }
             Meeting::Overlap(rest) => rest,
@@ -801,15 +753,15 @@ impl<R: Keyed> Offset<R> {
         let shown = self.memory.shown(&rest, &self.fields);
         let is_new = |mark: &Option<Mark>| !self.memory.has_read(*mark);
         let mut is_new: Vec<bool> = shown.iter().map(is_new).collect();
-        self.leave_moved(&rest, &mut is_new, report);
+        self.leave_moved(&rest, &mut is_new, cx);
         retain(&mut rest, is_new);
         Some(rest)
     }
 
     /// The list ends, perhaps with these rows of the fence.
-    fn conclude(&mut self, proof: Proof, rest: Vec<R>, report: &mut Report) -> Option<WalkStep<R>> {
+    fn conclude(&mut self, proof: Proof, rest: Vec<R>, cx: &mut Context<R>) -> Accepted<R> {
         let origin = Origin::Offset { rank: self.rank.saturating_add(1), place: self.place() };
-        self.finish(proof, rest, origin, report)
+        self.finish(proof, rest, origin, cx)
     }
 
     fn finish(
@@ -817,54 +769,49 @@ impl<R: Keyed> Offset<R> {
         proof: Proof,
         rows: Vec<R>,
         origin: Origin,
-        report: &mut Report,
-    ) -> Option<WalkStep<R>> {
-        self.doubt_rows(&rows, report);
+        cx: &mut Context<R>,
+    ) -> Accepted<R> {
+        self.doubt_rows(&rows, cx);
         self.read.push(&rows, &self.fields);
-        if self.is_mutable {
-            report.doubt(Doubt::MutableSort);
+        if cx.terms().is_mutable() {
+            cx.report.doubt(Doubt::MutableSort);
         }
         if self.memory.has_lost() {
-            report.doubt(Doubt::Forgotten);
+            cx.report.doubt(Doubt::Forgotten);
         }
-        let seen = report.rows.saturating_add(report.null_rows).saturating_add(rows.len() as u64);
-        let has_moved = report.totals.is_some_and(|totals| totals.moves > 0);
-        let has_shifted = report.shifts_repaired > 0 || report.duplicates_dropped > 0;
+        let has_moved = cx.report.totals.is_some_and(|totals| totals.moves > 0);
+        let has_shifted = cx.report.shifts_repaired > 0 || cx.report.duplicates_dropped > 0;
         // After a key no write leaves a trace, so the count is all there is.
         let is_quiet = self.by_key || !(has_moved || has_shifted || self.is_resumed);
-        if is_quiet && report.totals.is_some_and(|totals| totals.lowest > seen) {
-            report.doubt(Doubt::CountDiffers);
+        if is_quiet && cx.report.totals.is_some_and(|totals| totals.lowest > cx.seen(rows.len())) {
+            cx.report.doubt(Doubt::CountDiffers);
         }
         // That a filter leaves out no row after its key is the API's word.
-        let is_word = self.by_key && !self.is_promised;
-        let proof = if is_word { Proof::ApiSaysSo } else { proof };
-        let end = report.concluded(proof);
-        let is_complete = matches!(end, Outcome::Complete { .. });
-        self.phase = Phase::Over(end);
+        let is_promised = cx.terms().bound().is_ok_and(|bound| bound.is_declared);
+        let proof = if self.by_key && !is_promised { Proof::ApiSaysSo } else { proof };
+        let is_complete = cx.conclude(proof);
         let origin = if is_complete { Origin::Last(proof, Box::new(origin)) } else { origin };
-        (!rows.is_empty()).then_some(WalkStep::Rows { rows, origin })
+        (!rows.is_empty()).then_some((rows, origin))
     }
 
     /// What in a page cannot be.
-    fn contradiction(&self, rows: &[R]) -> Option<Inconsistency> {
+    fn contradiction(rows: &[R], cx: &Context<R>) -> Option<Inconsistency> {
         if !rows.is_empty() && rows.iter().all(|row| row.key().is_none()) {
             return Some(Inconsistency::NoKeys);
         }
-        if self.range == Range::default() {
-            return None;
-        }
-        let key = rows.iter().filter_map(Keyed::key).find(|key| self.range.excludes(*key))?;
+        let range = Some(&cx.terms().range).filter(|_| cx.terms().has_range())?;
+        let key = rows.iter().filter_map(Keyed::key).find(|key| range.excludes(*key))?;
         Some(Inconsistency::FilterIgnored { key: key.to_key() })
     }
 
     /// Whether the keys of a page are in the declared order, if there is one.
-    fn check_order(&mut self, rows: &[R], report: &mut Report) {
+    fn check_order(&mut self, rows: &[R], cx: &mut Context<R>) {
         let mut before: Option<KeyRef<'_>> = None;
         for key in rows.iter().filter(|_| self.is_ordered).filter_map(Keyed::key) {
             if before.is_some_and(|before| self.order.compare(before, key).is_gt()) {
-                (self.is_ordered, report.order_contradicted) = (false, true);
-                if self.range != Range::default() {
-                    report.doubt(Doubt::OrderContradicted);
+                (self.is_ordered, cx.report.order_contradicted) = (false, true);
+                if cx.terms().has_range() {
+                    cx.report.doubt(Doubt::OrderContradicted);
                 }
                 return;
             }
@@ -882,57 +829,49 @@ impl<R: Keyed> Offset<R> {
     }
 
     /// Leaves out rows that were read at another place, where other fields put them in order.
-    fn leave_moved(&self, rows: &[R], is_new: &mut [bool], report: &mut Report) {
+    fn leave_moved(&self, rows: &[R], is_new: &mut [bool], cx: &mut Context<R>) {
         let others = rows.iter().zip(is_new).filter(|_| !self.fields.is_empty());
         for (_, is_new) in others.filter(|(row, is_new)| **is_new && self.memory.has_moved(*row)) {
-            report.doubt(Doubt::MutableSort);
+            cx.report.doubt(Doubt::MutableSort);
             *is_new = false;
         }
     }
 
-    fn doubt_rows(&self, rows: &[R], report: &mut Report) {
+    fn doubt_rows(&self, rows: &[R], cx: &mut Context<R>) {
         if rows.iter().any(|row| row.key().is_none()) {
-            report.doubt(Doubt::BadRows);
+            cx.report.doubt(Doubt::BadRows);
         }
         if !self.fields.is_empty() && !rows.iter().all(|row| shows_sort(row, &self.fields)) {
-            report.doubt(Doubt::SortNotShown);
+            cx.report.doubt(Doubt::SortNotShown);
         }
     }
 
     /// Of an API that gives fewer rows than asked for, and counts its pages by its own size.
-    fn cap_counted(&mut self, request: &Request<R>, page: &Page<R>) {
+    fn cap_counted(&mut self, request: &Request<R>, page: &Page<R>, cx: &mut Context<R>) {
         let (places, rows) = (page.places(), request.rows);
         let is_first = self.memory.frontier().is_none() && self.counted.is_some();
         let is_capped = (LEAST_CAP..u64::from(rows)).contains(&places);
         if is_first && is_capped && page.total.is_some_and(|total| total > places) {
             let most = u32::try_from(places).unwrap_or(u32::MAX);
-            self.size.cap(most, rows);
+            cx.size.cap(most, rows);
             self.counted = Some(most);
         }
     }
 
     /// The API refuses a page after a key: pages begin at ranks.
-    pub(super) fn refused(&mut self, id: u64) -> bool {
-        let is_after_key = self.requests.is_after_key(id);
+    pub(super) fn refused(&mut self, id: u64, requests: &mut Requests<R>) -> bool {
+        let is_after_key = requests.is_after_key(id);
         if is_after_key {
-            self.requests.clear_pages();
-            self.begins = Begins::AtRank;
+            requests.clear_pages();
+            self.phase = Phase::Forward;
         }
         is_after_key
     }
+}
 
-    pub(super) fn totaled(&mut self, total: Option<u64>, report: &mut Report) {
-        if let (Some(before), Some(now)) = (self.total, total) {
-            self.growth = now.saturating_sub(before).min(GREATEST_GROWTH);
-        }
-        self.total = total.or(self.total);
-        report.total(total);
-    }
-
-    pub(super) fn over(&mut self, end: Outcome) -> Option<WalkStep<R>> {
-        self.phase = Phase::Over(end);
-        None
-    }
+fn over<R: Keyed>(end: Outcome, cx: &mut Context<R>) -> Accepted<R> {
+    cx.end(end);
+    None
 }
 
 impl Empty {

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use retry_policy::safety::Shrinkable;
 
+use super::PageRequest;
 use super::size::PageSize;
-use super::{PageRequest, State};
 use crate::Key;
 use crate::page::Page;
 use crate::query::PagePosition;
@@ -27,6 +27,15 @@ pub(super) struct Request<R> {
     carried: Shrinkable,
     /// How often it was asked for again with fewer rows.
     shrunk: u32,
+}
+
+/// What became of a request.
+#[derive(Debug)]
+enum State<R> {
+    Arrived(Page<R>),
+    Failed,
+    InFlight,
+    Wanted,
 }
 
 /// Why an answer is asked for.
@@ -118,16 +127,6 @@ impl<R> Request<R> {
             State::Arrived(page) => page.bytes,
             State::InFlight => in_flight,
             State::Failed | State::Wanted => 0,
-        }
-    }
-
-    /// Asks again, with fewer rows.
-    fn shrink(&mut self, carried: Shrinkable) {
-        (self.state, self.carried) = (State::Wanted, carried);
-        self.shrunk += 1;
-        if let Purpose::Page(start) = &mut self.purpose {
-            (start.rank, start.overlap) = (start.rank.saturating_add(start.overlap), 0);
-            self.rows = 0;
         }
     }
 }
@@ -231,44 +230,35 @@ impl<R> Requests<R> {
         }
     }
 
-    /// The page was too heavy; whether a smaller one is asked for.
-    pub(super) fn too_heavy(&mut self, id: u64, carried: Shrinkable, size: &mut PageSize) -> bool {
+    /// Asks again for at most as many rows as the API states, or for fewer than were too heavy. Whether it does.
+    pub(super) fn shrink(
+        &mut self,
+        id: u64,
+        stated: Option<u32>,
+        carried: Shrinkable,
+        size: &mut PageSize,
+    ) -> bool {
         let Some(request) = self.of(id) else { return false };
-        if request.purpose == Purpose::Fence {
-            let can_shrink = request.rows > LEAST_FENCE;
-            if can_shrink {
-                request.rows = LEAST_FENCE;
-                request.shrink(carried);
-            }
-            return can_shrink;
-        }
-        // A counted page may need more rows than the size says, so sizes alone do not come to an end.
-        if !size.can_shrink(request.rows) || request.shrunk >= SHRINKS {
+        let is_fence = request.purpose == Purpose::Fence;
+        let rows_of_fence = stated.unwrap_or(LEAST_FENCE);
+        let shrinks = match stated {
+            _ if is_fence => (LEAST_FENCE..request.rows).contains(&rows_of_fence),
+            // A counted page may need more rows than the size says, so sizes alone do not come to an end.
+            _ if request.shrunk >= SHRINKS => false,
+            Some(ceiling) => size.cap(ceiling, request.rows),
+            None => size.shrink(request.rows),
+        };
+        if !shrinks {
             return false;
         }
-        size.shrink(request.rows);
-        request.shrink(carried);
-        self.plan_again();
-        true
-    }
-
-    /// The API gives no more rows than this; whether as many are asked for.
-    pub(super) fn at_most(&mut self, id: u64, ceiling: u32, size: &mut PageSize) -> bool {
-        let Some(request) = self.of(id) else { return false };
-        if request.purpose == Purpose::Fence {
-            let can_shrink = ceiling >= LEAST_FENCE && ceiling < request.rows;
-            if can_shrink {
-                request.rows = ceiling;
-                request.shrink(Shrinkable::new());
-            }
-            return can_shrink;
-        }
-        let shrinks = request.shrunk < SHRINKS && size.cap(ceiling, request.rows);
-        if shrinks {
-            request.shrink(Shrinkable::new());
+        (request.state, request.carried) = (State::Wanted, carried);
+        request.shrunk += 1;
+        request.rows = if is_fence { rows_of_fence } else { 0 };
+        if let Purpose::Page(start) = &mut request.purpose {
+            (start.rank, start.overlap) = (start.rank.saturating_add(start.overlap), 0);
             self.plan_again();
         }
-        shrinks
+        true
     }
 
     /// Pages ahead were planned for larger ones: those not sent are planned again, and a gap before the rest shows

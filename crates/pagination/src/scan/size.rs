@@ -15,6 +15,9 @@ use core::time::Duration;
 
 use retry_policy::safety::Shrinkable;
 
+use crate::dialect::Method;
+use crate::query::Terms;
+
 /// The smallest page that is asked for after a failure.
 const FLOOR: u32 = 2;
 const FLOOR_OF_COUNTED: u32 = 8;
@@ -38,7 +41,17 @@ pub(super) struct PageSize {
 }
 
 impl PageSize {
-    pub(super) const fn new(rows: u32, time_limit: Option<Duration>) -> Self {
+    pub(super) fn of(query: &Terms) -> Self {
+        let (rows, spec) = (query.rows_per_page(), &query.spec);
+        let floor = match spec.method {
+            Method::PageIndex { .. } if spec.has_fixed_pages => rows, // The API counts its pages in this size.
+            Method::PageIndex { .. } => FLOOR_OF_COUNTED, // So that one of them shows what follows any rank.
+            _ => FLOOR,
+        };
+        Self { floor, ..Self::new(rows, spec.time_limit) }
+    }
+
+    const fn new(rows: u32, time_limit: Option<Duration>) -> Self {
         Self {
             current: rows,
             ceiling: rows,
@@ -48,18 +61,6 @@ impl PageSize {
             grow_after: FIRST_GROWTH,
             time_limit,
         }
-    }
-
-    /// The API counts its pages in this size.
-    pub(super) const fn fixed(mut self) -> Self {
-        self.floor = self.current;
-        self
-    }
-
-    /// Pages that are counted need a few more rows, so that one of them shows what follows any rank.
-    pub(super) const fn counted(mut self) -> Self {
-        self.floor = FLOOR_OF_COUNTED;
-        self
     }
 
     /// The API allows no more rows than this; whether that is less than was asked for, and than it has said
@@ -82,11 +83,7 @@ impl PageSize {
     /// Whether it is.
     pub(super) fn took(&mut self, rows: u32, time: Duration) -> bool {
         let is_slow = self.time_limit.is_some_and(|limit| time > limit / TOO_CLOSE);
-        if is_slow && self.can_shrink(rows) {
-            self.shrink(rows);
-            return true;
-        }
-        false
+        is_slow && self.shrink(rows)
     }
 
     pub(super) const fn current(&self) -> u32 {
@@ -94,7 +91,7 @@ impl PageSize {
     }
 
     /// Whether a page of this many rows can be made smaller.
-    pub(super) const fn can_shrink(&self, rows: u32) -> bool {
+    const fn can_shrink(&self, rows: u32) -> bool {
         rows > self.floor
     }
 
@@ -103,11 +100,15 @@ impl PageSize {
         if self.can_shrink(rows) { carried } else { carried.at_its_smallest() }
     }
 
-    /// A page of this many rows was too heavy.
-    pub(super) fn shrink(&mut self, from: u32) {
+    /// A page of this many rows was too heavy: whether the next is smaller.
+    pub(super) fn shrink(&mut self, from: u32) -> bool {
+        if !self.can_shrink(from) {
+            return false;
+        }
         self.current = self.current.min((from / 2).max(self.floor));
         self.good = 0;
         self.grow_after = self.grow_after.saturating_mul(2).min(LAST_GROWTH);
+        true
     }
 
     /// A page arrived.

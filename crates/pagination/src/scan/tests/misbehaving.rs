@@ -207,16 +207,14 @@ fn rows_that_the_api_counts_and_hides_are_walked_past_and_reported() {
 #[test]
 fn rows_beyond_hidden_ones_are_delivered_although_the_reverse_order_shows_none() {
     let model = Model::new(300);
-    let (delivered, report) = scan_of(offset(100, 0), |place, limit, _| match place {
-        PagePosition::Rank { order: Order::Descending, .. } => {
-            Page { total: Some(300), ..Page::default() }
+    let (delivered, report) = scan_of(offset(100, 0), |place, limit, _| {
+        if let PagePosition::Rank { order: Order::Descending, .. } = place {
+            return Page { total: Some(300), ..Page::default() };
         }
-        _ => {
-            let mut page = model.page(place, limit);
-            let is_shown = |key| !(50..190).contains(&(key / APART));
-            page.rows.retain(|row| matches!(row.key(), Some(KeyRef::Number(key)) if is_shown(key)));
-            page
-        }
+        let mut page = model.page(place, limit);
+        let is_shown = |key| !(50..190).contains(&(key / APART));
+        page.rows.retain(|row| matches!(row.key(), Some(KeyRef::Number(key)) if is_shown(key)));
+        page
     });
     assert_eq!(delivered.len(), 160);
     assert_eq!(report.outcome(), Some(&Outcome::BestEffort), "{report}");

@@ -1,0 +1,96 @@
+//! What both walks need: the query, the requests, the size of the next page, the report, and how the scan ends.
+
+use std::sync::Arc;
+
+use super::requests::{Prefetch, Requests};
+use super::size::PageSize;
+use crate::page::Page;
+use crate::query::Terms;
+use crate::report::{Doubt, Proof, Report};
+use crate::{Keyed, Outcome, Query};
+
+/// The most that a total is believed to have grown between two answers, in rows. Our choice: no rank that is
+/// counted with it leaves its range.
+const GREATEST_GROWTH: u64 = 1 << 40;
+
+#[derive(Debug)]
+pub(super) struct Context<R> {
+    pub(super) query: Arc<Query>,
+    pub(super) requests: Requests<R>,
+    pub(super) size: PageSize,
+    pub(super) prefetch: Prefetch,
+    /// The rows that the query's limit leaves.
+    pub(super) left: Option<u64>,
+    /// By how many rows the newest total has grown since the one before.
+    pub(super) growth: u64,
+    pub(super) report: Report,
+    /// How the scan ends, once the rows at hand are delivered.
+    pub(super) end: Option<Outcome>,
+}
+
+impl<R: Keyed> Context<R> {
+    pub(super) fn new(query: Arc<Query>) -> Self {
+        let left = query.terms.limit;
+        Self {
+            requests: Requests::default(),
+            size: PageSize::of(&query.terms),
+            prefetch: Prefetch::new(query.terms.ahead()),
+            left,
+            growth: 0,
+            report: Report::default(),
+            end: (left == Some(0)).then_some(Outcome::LimitReached { more: None }),
+            query,
+        }
+    }
+
+    pub(super) fn terms(&self) -> &Terms {
+        &self.query.terms
+    }
+
+    /// As many rows as the size allows, and no more than the limit leaves, with so many besides.
+    pub(super) fn rows_for(&self, besides: u64) -> u32 {
+        let needed = self.left.map_or(u64::MAX, |left| left.saturating_add(besides));
+        u32::try_from(needed).map_or(self.size.current(), |needed| self.size.current().min(needed))
+    }
+
+    /// Counts a page that the walk takes.
+    pub(super) fn accepted(&mut self, page: &Page<R>) {
+        self.report.pages += 1;
+        self.report.null_rows += page.null_rows;
+        if page.partial.is_some() {
+            self.report.doubt(Doubt::Partial);
+        }
+        self.prefetch.arrived();
+    }
+
+    pub(super) fn total(&mut self, total: Option<u64>) {
+        if let (Some(before), Some(now)) = (self.report.last_total(), total) {
+            self.growth = now.saturating_sub(before).min(GREATEST_GROWTH);
+        }
+        self.report.total(total);
+    }
+
+    /// The places of the list so far, with so many rows that are not delivered yet.
+    pub(super) const fn seen(&self, new: usize) -> u64 {
+        self.report.rows.saturating_add(self.report.null_rows).saturating_add(new as u64)
+    }
+
+    pub(super) fn end(&mut self, end: Outcome) {
+        self.end = Some(end);
+    }
+
+    /// The cursor at which the pages go round, if the scan ends by that.
+    pub(super) fn repeated_cursor(&self) -> Option<&str> {
+        match &self.end {
+            Some(Outcome::Inconsistent { why }) => why.cursor(),
+            _ => None,
+        }
+    }
+
+    /// The list ends, and this proves it unless there are doubts. Whether the scan is complete.
+    pub(super) fn conclude(&mut self, proof: Proof) -> bool {
+        let is_complete = self.report.doubts.is_empty();
+        self.end(self.report.concluded(proof));
+        is_complete
+    }
+}
