@@ -358,6 +358,44 @@ fn an_answer_that_states_what_it_could_not_reach_is_partial() {
     assert_eq!(report.doubts(), [Doubt::Partial]);
 }
 
+/// P9 for offsets: the page, the fence, or the answer of an empty list.
+#[test]
+fn one_partial_answer_of_an_offset_walk_is_a_doubt() {
+    const ZONES: Dialect = Dialect::new("zones", Method::Offset)
+        .key(&["id"])
+        .sorted_by(&["id"])
+        .own_parameters(&["skip", "limit", "sort"])
+        .call(|call| {
+            call.parameter("skip", call.skip());
+            call.parameter("limit", call.rows());
+            call.parameter("sort", call.sort());
+        })
+        .page(|answer| {
+            let [rows, unreachable] = answer.object(["rows", "unreachable"])?;
+            Ok(answer.rows_in(rows)?.with_partial(unreachable))
+        });
+    for (count, partial) in
+        [(0, "first"), (0, "fence"), (12, "first"), (12, "later"), (12, "fence"), (12, "none")]
+    {
+        let keys: Vec<String> = (0..count).map(|id: usize| format!("{id:02}")).collect();
+        let query = Query::new(ZONES, uri()).unwrap().page_size(5).unwrap();
+        let (rows, report, _) = read(query, |asked| {
+            let (skip, is_reversed) = (asked.number("skip"), asked.text("sort") == Some("-id"));
+            let rows = window(&keys, skip, asked.number("limit"), is_reversed);
+            let rows: Vec<_> = rows.into_iter().map(|key| json!({ "id": key })).collect();
+            let answer = match (is_reversed, skip) {
+                (true, _) => "fence",
+                (false, 0) => "first",
+                (false, _) => "later",
+            };
+            let unreachable = if answer == partial { json!(["zone-a"]) } else { json!([]) };
+            (vec![], json!({ "rows": rows, "unreachable": unreachable }))
+        });
+        let doubts: &[Doubt] = if partial == "none" { &[] } else { &[Doubt::Partial] };
+        assert_eq!((rows.len(), report.doubts()), (count, doubts), "{partial}: {report}");
+    }
+}
+
 /// P10: a resume among rows without a key, one of which was deleted.
 #[test]
 fn rows_without_a_key_are_recognized_by_what_they_are() {

@@ -117,7 +117,7 @@ async fn every_fault_is_survived_at_every_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn writes_before_at_and_behind_the_scan_neither_hide_nor_repeat_a_row() {
+async fn writes_before_at_and_after_the_scan_neither_hide_nor_repeat_a_row() {
     for (name, _) in APIS {
         for prefetch in ["0", "3"] {
             for sort in ["_id", "-_id"] {

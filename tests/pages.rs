@@ -314,7 +314,7 @@ async fn page_tokens_may_come_with_short_and_empty_pages_and_errors_in_googles_w
 }
 
 #[tokio::test]
-async fn cancelling_items_leaves_a_place_behind_the_last_one_that_was_taken() {
+async fn cancelling_items_leaves_a_place_after_the_last_one_that_was_taken() {
     let api = v1().rows(150).build();
     let mut items = Pages::new(authorized(&api), users()).items::<Value>();
     let mut keys = Vec::new();

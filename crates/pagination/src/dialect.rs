@@ -232,7 +232,7 @@ impl<G> Dialect<G> {
 
 impl Dialect {
     /// A dialect of your own. It asks by [`call`](Self::call) and reads by [`page`](Self::page); pages have
-    /// 100 rows at most, rows have no key, and nothing is sorted, until told otherwise.
+    /// 100 rows at most, rows have no key, and nothing is sorted, unless the dialect states otherwise.
     ///
     /// An API of ranks names its key twice: where it is in a row, and how it is sorted by.
     ///

@@ -9,7 +9,7 @@ use crate::InvalidQuery;
 use crate::dialect::ApiWords;
 use crate::page::NotAPage;
 
-/// Why a page could not be had. The stream is over until it is told to resume.
+/// Why a page could not be had. The stream is over until `resume` is called.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error<E> {

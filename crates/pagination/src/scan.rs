@@ -36,7 +36,7 @@ use retry_policy::safety::Shrinkable;
 use crate::checkpoint::Resume;
 use crate::dialect::Method;
 use crate::page::Page;
-use crate::report::{Doubts, Report};
+use crate::report::{Doubt, Doubts, Report};
 use crate::{Checkpoint, InvalidCheckpoint, InvalidQuery, Keyed, Outcome, Query, Row};
 use context::Context;
 use cursor::Cursor;
@@ -148,6 +148,9 @@ impl<R: Keyed> Scan<R> {
                 };
                 return ask.map_or(Step::Wait, Step::Fetch);
             };
+            if page.partial.is_some() {
+                cx.report.doubt(Doubt::Partial);
+            }
             let rows = match &mut self.walk {
                 Walk::Cursor(walk) => walk.accept(&request, page, cx),
                 Walk::Offset(walk) => walk.accept(request, page, cx),

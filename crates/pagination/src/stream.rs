@@ -61,7 +61,7 @@ where
         Self::over(Http::new(service), Scan::new(query))
     }
 
-    /// Goes on behind a checkpoint of the same query.
+    /// Goes on after a checkpoint of the same query.
     ///
     /// # Errors
     ///
@@ -147,7 +147,7 @@ impl<F: Fetch> Pages<F> {
         self.scan.report()
     }
 
-    /// The place behind the rows that the stream has yielded.
+    /// The place after the rows that the stream has yielded.
     pub fn checkpoint(&self) -> Checkpoint {
         self.scan.checkpoint()
     }
@@ -337,7 +337,7 @@ impl<F: Fetch> fmt::Debug for Pages<F> {
 
 /// The rows of a collection, one at a time, each as a `T`.
 ///
-/// A row that is no `T` is an error of its own; the stream goes on behind it. After any other error
+/// A row that is no `T` is an error of its own; the stream goes on after it. After any other error
 /// it is over until [`resume`](Self::resume).
 pub struct Items<F: Fetch, T> {
     pages: Pages<F>,
@@ -352,7 +352,7 @@ impl<F: Fetch, T> Items<F, T> {
         self.pages.resume();
     }
 
-    /// Ends the scan behind the last row that was yielded, and cancels what is in flight.
+    /// Ends the scan after the last row that was yielded, and cancels what is in flight.
     pub fn cancel(&mut self) {
         let here = self.checkpoint();
         self.pages.cancel();
@@ -365,7 +365,7 @@ impl<F: Fetch, T> Items<F, T> {
         self.pages.report()
     }
 
-    /// The place behind the last row that the stream has yielded.
+    /// The place after the last row that the stream has yielded.
     pub fn checkpoint(&self) -> Checkpoint {
         match &self.rows {
             Some(rows) => rows.checkpoint_after(self.taken),

@@ -16,7 +16,7 @@ pub(crate) const ENCODED: &AsciiSet =
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Place<'a> {
-    /// Behind a cursor, or at the beginning.
+    /// After a cursor, or at the beginning.
     Cursor(Option<&'a str>),
     /// At this page.
     Page {

@@ -1,7 +1,7 @@
 //! JumpCloud's Directory Insights: events after a `search_after`, within a closed range of time.
 //!
 //! Source: the Directory Insights API document. Its page ends the list when fewer rows come than were
-//! asked for, told as numbers in two headers.
+//! asked for, stated as numbers in two headers.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -137,7 +137,7 @@ impl Query<DirectoryInsights> {
                 let end = if is_last { from + length } else { at(slice + 1) };
                 let mut query = self.clone().spanning(at(slice), end);
                 query.terms.before = (!is_last).then_some(("timestamp", end));
-                // What a slice leaves to the next is told by the events' time.
+                // The events' time decides what a slice leaves to the next.
                 for (_, names) in
                     query.terms.members.iter_mut().filter(|(name, _)| name == "fields")
                 {

@@ -249,7 +249,7 @@ fn organisations_are_named_where_their_header_may_stand() {
 }
 
 #[test]
-fn directory_insights_goes_behind_the_last_event_within_a_closed_range() {
+fn directory_insights_goes_on_after_the_last_event_within_a_closed_range() {
     let from = UNIX_EPOCH + Duration::from_secs(1_577_836_800);
     let events =
         query(DIRECTORY_INSIGHTS, "https://api.jumpcloud.com/insights/directory/v1/events")
@@ -267,7 +267,7 @@ fn directory_insights_goes_behind_the_last_event_within_a_closed_range() {
     let after = "\"search_after\":[1576181718000,\"DZrPyW8B\"],";
     assert_eq!(sent(&events, &cursor("[1576181718000,\"DZrPyW8B\"]")), (path, body(after)));
 
-    let told = |count, limit| {
+    let stated = |count, limit| {
         [("x-result-count", count), ("x-limit", limit), ("x-search_after", "[1,\"b\"]")]
     };
     let rows = r#"[{"id":"a"},{"id":"b"}]"#;
@@ -280,7 +280,7 @@ fn directory_insights_goes_behind_the_last_event_within_a_closed_range() {
         ("10", "9", more),
         ("0", "10", Next::End),
     ] {
-        let next_found = found(read(DIRECTORY_INSIGHTS, &told(count, limit), rows)).2;
+        let next_found = found(read(DIRECTORY_INSIGHTS, &stated(count, limit), rows)).2;
         assert_eq!(next_found, next, "{count} of {limit}");
     }
     let lacks = read(DIRECTORY_INSIGHTS, &[("x-result-count", "2"), ("x-limit", "2")], rows);

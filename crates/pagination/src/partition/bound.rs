@@ -117,7 +117,7 @@ pub(super) async fn prove<F: Fetch + Clone>(
         if !is_reversed || above.windows(2).any(|pair| pair[0] >= pair[1]) {
             return Err(not_proved());
         }
-        // Behind the row below the bound comes the row above it, or, if there is none on one side, what the
+        // After the row below the bound comes the row above it, or, if there is none on one side, what the
         // collection itself begins or ends with.
         match (below.first(), above.first(), next.first()) {
             (Some(_) | None, Some(expected), Some(found)) if expected == found => {

@@ -17,7 +17,7 @@ use crate::{Key, Order};
 /// Where a page begins, by itself.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum PagePosition {
-    /// Behind a cursor, or at the beginning.
+    /// After a cursor, or at the beginning.
     Cursor(Option<std::sync::Arc<str>>),
     /// At a rank in this order, among the rows above a key if there is one. Of an API that counts pages the
     /// rank is that of a page's first row.

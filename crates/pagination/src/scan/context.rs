@@ -6,7 +6,7 @@ use super::requests::{Prefetch, Requests};
 use super::size::PageSize;
 use crate::page::Page;
 use crate::query::Terms;
-use crate::report::{Doubt, Proof, Report};
+use crate::report::{Proof, Report};
 use crate::{Keyed, Outcome, Query};
 
 /// The most that a total is believed to have grown between two answers, in rows. Our choice: no rank that is
@@ -57,9 +57,6 @@ impl<R: Keyed> Context<R> {
     pub(super) fn accepted(&mut self, page: &Page<R>) {
         self.report.pages += 1;
         self.report.null_rows += page.null_rows;
-        if page.partial.is_some() {
-            self.report.doubt(Doubt::Partial);
-        }
         self.prefetch.arrived();
     }
 

@@ -1,14 +1,14 @@
 //! The offset walk: every page overlaps the rows already read, and an answer in the reverse order shows the end.
 //!
 //! ```text
-//!                ┌──────── a page shows a row that was read ────────┐
-//!                ▼                                                  │
-//! start ──▶ Forward ── a page shows no row that was read ──▶ Search ┤
-//!            │   │                                                  │ no remembered row is left
-//!            │   └─ rows are hidden ─▶ pages that do not overlap    ▼
-//!            │                                   │             Over(LostPlace)
-//!            │                                   └─ the end ─▶ Over(BestEffort)
-//!            └─ the fence overlaps the rows read ────────────▶ Over(Complete)
+//!                        ┌──────── a page shows a row that was read ────────┐
+//!                        ▼                                                  │
+//! start ─────────────▶ Forward ── a page shows no row that was read ──▶ Search
+//!   │                    ▲ │ │                                              │
+//!   │                    │ │ └─ rows are hidden ─▶ Plain                    └─ no remembered row is left ─▶ LostPlace
+//!   │                    │ │                         └─ nothing comes any more ─▶ BestEffort
+//!   └─▶ AfterKey ────────┘ └─ the fence overlaps the rows read ─▶ Complete
+//!          └ the filter shows no row that was read
 //! ```
 //!
 //! A page begins with the row that was read last. If it shows a row that was read, it *joins*: the rows after that
@@ -17,8 +17,8 @@
 //! may be one that the client cannot compare.
 //!
 //! The *fence* is an answer in the reverse order. Two of its rows in one page show its direction. Where it overlaps
-//! the rows read, the rows beyond are delivered, and the scan is complete. Lists whose pages do not overlap are read
-//! by [`plain`](super::plain).
+//! the rows read, the scan delivers the rows beyond and is complete, after a key as well. [`plain`](super::plain)
+//! reads lists whose pages do not overlap.
 //!
 //! The state machine stays in one file, because each of its phases needs the others to be understood.
 
@@ -112,7 +112,7 @@ pub(super) enum Phase {
 pub(super) struct Search {
     step: u64,
     /// Whether the last page stood before the rows that are remembered, by the order of keys.
-    is_behind: bool,
+    is_before: bool,
     turns: u32,
 }
 
@@ -145,9 +145,9 @@ enum Join {
     /// The rows before this one stand before the new ones.
     At(usize),
     /// It stands before the rows that are remembered, by the order of keys.
-    Behind,
+    Before,
     /// It stands after the rows read, as far as the scan can tell.
-    Beyond,
+    After,
     /// No row that is remembered is left.
     Lost,
 }
@@ -393,7 +393,7 @@ impl<R: Keyed> Offset<R> {
         let known = match self.join(&start, &page.rows, &shown) {
             Join::At(known) => known,
             Join::Lost => return over(Outcome::LostPlace, cx),
-            join => return self.search(request, page, matches!(join, Join::Behind), cx),
+            join => return self.search(request, page, matches!(join, Join::Before), cx),
         };
         if known > 1 && !cx.terms().is_mutable() && self.memory.orders(&shown[..known]).opposite {
             return over(Outcome::Inconsistent { why: Inconsistency::OrderChanges }, cx);
@@ -435,15 +435,15 @@ impl<R: Keyed> Offset<R> {
         }
         // A row after the greatest key read is unread in any order. What stands before it may be forgotten.
         let greatest = self.greatest.as_ref().filter(|_| self.is_ordered);
-        let is_behind = |row: &R| {
+        let is_before = |row: &R| {
             let keys = greatest.zip(row.key());
             keys.is_some_and(|(it, key)| self.order.compare(key, it.borrow()).is_le())
         };
-        match rows.iter().rposition(is_behind) {
+        match rows.iter().rposition(is_before) {
             None if start.is_first() && greatest.is_some() => Join::At(0),
             _ if start.is_first() => Join::Lost,
-            Some(last) if last + 1 == rows.len() && self.memory.has_forgotten() => Join::Behind,
-            _ => Join::Beyond,
+            Some(last) if last + 1 == rows.len() && self.memory.has_forgotten() => Join::Before,
+            _ => Join::After,
         }
     }
 
@@ -452,7 +452,7 @@ impl<R: Keyed> Offset<R> {
         &mut self,
         mut request: Request<R>,
         page: Page<R>,
-        is_behind: bool,
+        is_before: bool,
         cx: &mut Context<R>,
     ) -> Accepted<R> {
         let (places, asked) = (page.places(), u64::from(request.rows));
@@ -477,23 +477,23 @@ impl<R: Keyed> Offset<R> {
         let is_new = start.role != Role::Searches;
         let mut search = match self.phase {
             Phase::Search(search) if !is_new => search,
-            _ => Search { step: smallest, is_behind, turns: 0 },
+            _ => Search { step: smallest, is_before, turns: 0 },
         };
         let rank = if is_new && looked_at > self.rank {
             self.rank // Where the scan stands is the place to look, unless that is what was just looked at.
         } else {
-            if search.is_behind != is_behind {
+            if search.is_before != is_before {
                 search.turns += u32::from(search.step <= smallest.saturating_mul(2));
                 search.step = (search.step / 4).max(smallest);
             }
             let step = search.step;
-            search.is_behind = is_behind;
+            search.is_before = is_before;
             if may_double {
                 search.step = step.saturating_mul(2);
             }
             // As many rows as the total has grown by may have come before the scan.
-            let has_grown = is_new && places > 0 && cx.growth >= if is_behind { 1 } else { asked };
-            match is_behind {
+            let has_grown = is_new && places > 0 && cx.growth >= if is_before { 1 } else { asked };
+            match is_before {
                 _ if has_grown => looked_at.saturating_add(cx.growth),
                 true => looked_at.saturating_add(step),
                 false => looked_at.saturating_sub(step),

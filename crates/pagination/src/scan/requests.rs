@@ -18,8 +18,8 @@ const LEAST_FENCE: u32 = 2;
 /// A request, and what became of it.
 #[derive(Debug)]
 pub(super) struct Request<R> {
-    /// Zero while it is planned.
-    id: u64,
+    /// `None` until it is sent.
+    id: Option<u64>,
     pub(super) purpose: Purpose,
     /// The rows that it asks for; zero until it is sent.
     pub(super) rows: u32,
@@ -100,7 +100,7 @@ impl<R> Default for Requests<R> {
 impl<R> Request<R> {
     pub(super) const fn planned(purpose: Purpose, rows: u32) -> Self {
         let carried = Shrinkable::new();
-        Self { id: 0, purpose, rows, state: State::Wanted, carried, shrunk: 0 }
+        Self { id: None, purpose, rows, state: State::Wanted, carried, shrunk: 0 }
     }
 
     pub(super) const fn start(&self) -> Option<&PageStart> {
@@ -174,7 +174,7 @@ impl<R> Requests<R> {
 
     /// Whether this request asks for the page after a key.
     pub(super) fn is_after_key(&self, id: u64) -> bool {
-        let is_it = |request: &&Request<R>| request.id == id && id != 0;
+        let is_it = |request: &&Request<R>| request.id == Some(id);
         let start = self.list.iter().find(is_it).and_then(Request::start);
         start.is_some_and(|start| start.above.is_some())
     }
@@ -193,7 +193,7 @@ impl<R> Requests<R> {
         let first = self.list.iter().find(is_page);
         let fence = self.list.iter().find(|request| request.purpose == Purpose::Fence);
         let needed = fence.into_iter().chain(first);
-        needed.filter(|it| matches!(it.state, State::Failed)).map(|it| it.id).next()
+        needed.filter(|it| matches!(it.state, State::Failed)).find_map(|it| it.id)
     }
 
     /// Takes the answer that the walk needs now, if it is here: the fence, or the first page.
@@ -219,9 +219,9 @@ impl<R> Requests<R> {
     ) -> PageRequest {
         self.next_id += 1;
         let request = &mut self.list[at];
-        (request.id, request.state) = (self.next_id, State::InFlight);
+        (request.id, request.state) = (Some(self.next_id), State::InFlight);
         let mark = size.mark(request.rows, request.carried);
-        PageRequest { id: request.id, at: position, rows: request.rows, mark }
+        PageRequest { id: self.next_id, at: position, rows: request.rows, mark }
     }
 
     pub(super) fn answer(&mut self, id: u64, page: Page<R>) {
@@ -264,7 +264,7 @@ impl<R> Requests<R> {
     /// Pages ahead were planned for larger ones: those not sent are planned again, and a gap before the rest shows
     /// no write.
     fn plan_again(&mut self) {
-        self.list.retain(|request| request.id != 0);
+        self.list.retain(|request| request.id.is_some());
         for start in self.list.iter_mut().filter_map(Request::start_mut) {
             start.catches_up = true;
         }
@@ -285,7 +285,7 @@ impl<R> Requests<R> {
     }
 
     fn of(&mut self, id: u64) -> Option<&mut Request<R>> {
-        self.list.iter_mut().find(|request| request.id == id && id != 0)
+        self.list.iter_mut().find(|request| request.id == Some(id))
     }
 }
 

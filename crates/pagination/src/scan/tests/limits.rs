@@ -1,4 +1,4 @@
-//! No more rows than asked for, and what is told of the rest.
+//! No more rows than asked for, and what the report states about the rest.
 
 use super::*;
 use crate::Key;
@@ -68,7 +68,7 @@ fn a_limit_of_a_cursor_scan_says_what_the_api_has_told() {
 }
 
 #[test]
-fn a_scan_that_was_limited_goes_on_behind_its_last_row() {
+fn a_scan_that_was_limited_goes_on_after_its_last_row() {
     for query in [offset(10, 0), offset(10, 3), cursored(10)] {
         for limit in 1..34 {
             let model = Model::new(33);

@@ -137,15 +137,15 @@ fn what_a_scan_doubted_it_doubts_after_a_kill() {
         }
     };
     let (rows, scan) = walk(Scan::resume(linked(), here).unwrap(), answer, 5);
-    let told = "best effort (the API counts more rows than it showed; no answer states where the list ends)";
-    assert_eq!((rows, outcome(&scan).as_str()), (7, told));
+    let stated = "best effort (the API counts more rows than it showed; no answer states where the list ends)";
+    assert_eq!((rows, outcome(&scan).as_str()), (7, stated));
     let (rows, scan) = walk(Scan::resume(linked(), scan.checkpoint()).unwrap(), answer, 5);
-    assert_eq!((rows, outcome(&scan).as_str()), (0, told), "and again");
+    assert_eq!((rows, outcome(&scan).as_str()), (0, stated), "and again");
 }
 
 #[test]
 fn links_with_page_numbers_are_best_effort_and_others_are_taken_at_their_word() {
-    for (link, told) in [
+    for (link, stated) in [
         ("/list?page=2", "best effort (the API's cursors or links hold offsets)"),
         ("/list?after=xyz", "complete (by the API's own word)"),
     ] {
@@ -155,7 +155,7 @@ fn links_with_page_numbers_are_best_effort_and_others_are_taken_at_their_word() 
             Some(_) => Page::of(vec![row(2)]).with_next(Next::End),
         };
         let (rows, scan) = walk(Scan::new(query.clone()), answer, 5);
-        assert_eq!((rows, outcome(&scan).as_str()), (2, told));
+        assert_eq!((rows, outcome(&scan).as_str()), (2, stated));
         // Also if only the last page is read by the scan that ends.
         let mut first: Scan = Scan::new(query.clone());
         let here = loop {
@@ -166,12 +166,12 @@ fn links_with_page_numbers_are_best_effort_and_others_are_taken_at_their_word() 
             }
         };
         let (rows, scan) = walk(Scan::resume(query, here).unwrap(), answer, 5);
-        assert_eq!((rows, outcome(&scan).as_str()), (1, told));
+        assert_eq!((rows, outcome(&scan).as_str()), (1, stated));
     }
 }
 
 #[test]
-fn a_row_without_a_key_comes_once_behind_a_key_as_well() {
+fn a_row_without_a_key_comes_once_after_a_key_as_well() {
     const KEYED: Dialect = Dialect::new("keyed", Method::Offset)
         .key(&["id"])
         .sorted_by(&["id"])
@@ -367,12 +367,12 @@ fn one_row_among_nulls_in_the_reverse_order_proves_nothing() {
         },
         200,
     );
-    let told = "best effort (the reverse order never overlapped the rows read)";
-    assert_eq!((rows, outcome(&scan).as_str()), (10, told));
+    let stated = "best effort (the reverse order never overlapped the rows read)";
+    assert_eq!((rows, outcome(&scan).as_str()), (10, stated));
 }
 
 #[test]
-fn a_row_without_a_key_behind_all_others_makes_the_scan_best_effort() {
+fn a_row_without_a_key_after_all_others_makes_the_scan_best_effort() {
     let all = [row(1), row(2), row(i128::MAX)];
     let (_, scan) = walk(
         Scan::new(offset(2, 0)),
@@ -392,7 +392,7 @@ fn a_row_without_a_key_behind_all_others_makes_the_scan_best_effort() {
 }
 
 #[test]
-fn a_collection_that_is_emptied_behind_a_key_is_complete() {
+fn a_collection_that_is_emptied_after_a_key_is_complete() {
     const KEYED: Dialect = Dialect::new("keyed", Method::Offset)
         .key(&["id"])
         .sorted_by(&["id"])

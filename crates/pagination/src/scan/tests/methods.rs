@@ -335,7 +335,7 @@ fn every_request_of_every_way_killed_once_loses_nothing() {
 }
 
 #[test]
-fn a_kill_behind_any_row_resumes_with_the_next_in_every_way() {
+fn a_kill_after_any_row_resumes_with_the_next_in_every_way() {
     for (way, query) in ways(3).into_iter().chain([("cursor", cursored(3))]) {
         for kill in 1..=20 {
             let mut model = Model::new(20);

@@ -210,7 +210,7 @@ pub(super) struct Run {
     pub(super) report: Report,
 }
 
-/// Scans the model to the end. `before` writes, told how many requests were made.
+/// Scans the model to the end. `before` writes, given how many requests were made.
 pub(super) fn scan(
     query: Query,
     model: &mut Model,

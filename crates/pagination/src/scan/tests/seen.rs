@@ -182,7 +182,7 @@ fn an_empty_page_in_the_middle_is_asked_for_again() {
 }
 
 #[test]
-fn a_kill_behind_any_row_repeats_and_loses_nothing() {
+fn a_kill_after_any_row_repeats_and_loses_nothing() {
     for (query, by_field) in [(by_field(3, true), true), (members(4), false)] {
         for kill in 1..=20 {
             let mut model = Model::new(20);
