@@ -3,7 +3,8 @@
 //! An API whose cursor is an offset loses rows while rows are deleted, whatever the cursor is called. The numbers in
 //! each cursor are compared with these in the one before: a number that grows twice by the same amount counts pages or
 //! rows. A number of the first cursor that equals the rows of its page, or the number of a second page, is suspect; if it
-//! grows by one or by the rows of a page, it counts. A number that the last row itself holds is a key, not a count.
+//! grows by one or by the rows of a page, it counts. A number that the last row itself holds is a key, not a count, as
+//! long as each page's last row holds the number of its cursor.
 //!
 //! # What is not done
 //!
@@ -86,10 +87,10 @@ impl OffsetDetector {
         for number in &mut found {
             let before = self.newest.iter().find(|before| before.label == number.label);
             number.grew = before.and_then(|before| number.value.checked_sub(before.value));
-            if is_in(&number.digits, last) {
-                continue;
-            }
             number.is_suspect = is_first && self.looks_like_one(number, rows);
+            if is_in(&number.digits, last) {
+                continue; // An offset equals a key by chance only as long as nothing is deleted.
+            }
             let is_constant = number.grew == before.and_then(|before| before.grew);
             let is_confirmed = before.is_some_and(|before| before.is_suspect)
                 && number.grew.is_some_and(|grew| grew == 1 || grew == rows);
@@ -113,7 +114,8 @@ impl OffsetDetector {
             return false;
         }
         let is_size = SIZES.iter().any(|size| name.contains(size));
-        matches!(number.value, 1 | 2) || (number.value == rows && !is_size)
+        let is_count = number.value == rows || number.value == rows.saturating_add(1);
+        matches!(number.value, 1 | 2) || is_count && !is_size
     }
 }
 
@@ -218,6 +220,7 @@ mod tests {
             (["10", "20"], [Suspect, Offset]),
             (["2", "3"], [Suspect, Offset]),
             (["1", "2"], [Suspect, Offset]),
+            (["11", "21"], [Suspect, Offset]),
             (["7", "14"], [Clear, Clear]),
             (["/x?page[number]=2", "/x?page[number]=3"], [Suspect, Offset]),
             (["/x?%24skip=10&per_page=10", "/x?%24skip=20&per_page=10"], [Suspect, Offset]),
@@ -241,6 +244,20 @@ mod tests {
         let row = Row::with_key(r#"{"id":10,"at":1700000010}"#, Key::Number(10));
         assert_eq!(findings(&["10"], Some(&row)), [Finding::Clear]);
         assert_eq!(findings(&["20"], Some(&row)), [Finding::Clear], "it is not the page's rows");
+        let mut detector = OffsetDetector::default();
+        let last = |key: i128| Row::with_key(format!(r#"{{"id":{key}}}"#), Key::Number(key));
+        for key in [10, 20, 31, 44] {
+            let finding = detector.see(&key.to_string(), 10, Some(&last(key)));
+            assert_eq!(
+                finding,
+                Finding::Clear,
+                "each page ends with the row that its cursor names"
+            );
+        }
+        let mut detector = OffsetDetector::default();
+        assert_eq!(detector.see("10", 10, Some(&last(10))), Finding::Clear);
+        let finding = detector.see("20", 10, Some(&last(21)));
+        assert_eq!(finding, Finding::Offset, "a row was deleted, so the number is no key");
         let cursors = ["[1700000000,\"a\"]", "[1700000010,\"b\"]"];
         assert_eq!(findings(&cursors, Some(&row)), [Finding::Clear, Finding::Clear]);
     }

@@ -7,7 +7,7 @@
 //!
 //! A mark of a row has 128 bits: among a million rows, two are equal with a chance of 2⁻⁸⁹.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
 
 use crate::{Key, KeyRef, Keyed};
@@ -200,3 +200,50 @@ impl Hasher for AsItIs {
 
 /// A set of marks.
 pub(crate) type MarkSet<T> = HashSet<T, BuildHasherDefault<AsItIs>>;
+
+/// How often each mark came.
+pub(crate) type MarkCounts = HashMap<Mark, u32, BuildHasherDefault<AsItIs>>;
+
+/// The newest marks: a set that knows the order in which they came.
+#[derive(Debug)]
+pub(crate) struct NewestMarks<T> {
+    set: MarkSet<T>,
+    oldest_first: VecDeque<T>,
+}
+
+impl<T> Default for NewestMarks<T> {
+    fn default() -> Self {
+        Self { set: MarkSet::default(), oldest_first: VecDeque::new() }
+    }
+}
+
+impl<T: Copy + Eq + Hash> NewestMarks<T> {
+    pub(crate) fn contains(&self, mark: T) -> bool {
+        self.set.contains(&mark)
+    }
+
+    /// Whether the mark is not in the set yet.
+    pub(crate) fn insert(&mut self, mark: T) -> bool {
+        let is_new = self.set.insert(mark);
+        if is_new {
+            self.oldest_first.push_back(mark);
+        }
+        is_new
+    }
+
+    /// Takes the oldest mark out while there are more than so many.
+    pub(crate) fn pop_beyond(&mut self, most: usize) -> Option<T> {
+        let is_full = self.oldest_first.len() > most;
+        let oldest = if is_full { self.oldest_first.pop_front() } else { None }?;
+        self.set.remove(&oldest);
+        Some(oldest)
+    }
+
+    /// Takes the newest mark out unless it is this one.
+    pub(crate) fn pop_after(&mut self, mark: Option<T>) -> Option<T> {
+        let is_later = self.oldest_first.back().is_some_and(|newest| Some(*newest) != mark);
+        let newest = if is_later { self.oldest_first.pop_back() } else { None }?;
+        self.set.remove(&newest);
+        Some(newest)
+    }
+}

@@ -35,6 +35,8 @@ pub struct Pages<F: Fetch> {
     keep_going: u32,
     /// How often it went on by itself since the last page.
     went_on: u32,
+    /// Whether an answer that is no page was asked for once more since then.
+    was_odd: bool,
     clock: Option<fn() -> Duration>,
     /// When the first page was asked for.
     began: Option<Duration>,
@@ -94,6 +96,7 @@ impl<F: Fetch> Pages<F> {
             stopped: false,
             keep_going: 0,
             went_on: 0,
+            was_odd: false,
             clock: None,
             began: None,
         }
@@ -126,7 +129,7 @@ impl<F: Fetch> Pages<F> {
             trace::resumed(self.scan.report());
         }
         self.go_on();
-        self.went_on = 0;
+        (self.went_on, self.was_odd) = (0, false);
     }
 
     fn go_on(&mut self) {
@@ -278,8 +281,10 @@ impl<F: Fetch> Pages<F> {
         let at = self.failures.iter().position(|(failed, ..)| *failed == id);
         let at = at.expect("every page that failed has left its error");
         let (_, failure, error) = self.failures.swap_remove(at);
-        if self.went_on < self.keep_going && failure != Failure::Permanent {
-            self.went_on += 1;
+        let is_odd = matches!(error, Error::NotAPage { .. });
+        let asks_again = is_odd && !std::mem::replace(&mut self.was_odd, true);
+        if asks_again || self.went_on < self.keep_going && failure != Failure::Permanent {
+            self.went_on += u32::from(!asks_again);
             trace::resumed(self.scan.report());
             self.go_on();
             return None;
@@ -306,7 +311,7 @@ impl<F: Fetch> Stream for Pages<F> {
             match step {
                 Step::Fetch(ask) => this.next.push_back(ask),
                 Step::Rows(rows) => {
-                    this.went_on = 0;
+                    (this.went_on, this.was_odd) = (0, false);
                     this.send_ahead(cx);
                     return Poll::Ready(Some(Ok(rows)));
                 }

@@ -6,7 +6,7 @@ use super::requests::{Prefetch, Requests};
 use super::size::PageSize;
 use crate::page::Page;
 use crate::query::Terms;
-use crate::report::{Proof, Report};
+use crate::report::{Doubt, Proof, Report};
 use crate::{Keyed, Outcome, Query};
 
 /// The most that a total is believed to have grown between two answers, in rows. Our choice: no rank that is
@@ -21,8 +21,9 @@ pub(super) struct Context<R> {
     pub(super) prefetch: Prefetch,
     /// The rows that the query's limit leaves.
     pub(super) left: Option<u64>,
-    /// By how many rows the newest total has grown since the one before.
+    /// By how many rows the newest total has grown since the one before, and all totals have moved so far.
     pub(super) growth: u64,
+    moved: u64,
     pub(super) report: Report,
     /// How the scan ends, once the rows at hand are delivered.
     pub(super) end: Option<Outcome>,
@@ -37,6 +38,7 @@ impl<R: Keyed> Context<R> {
             prefetch: Prefetch::new(query.terms.ahead()),
             left,
             growth: 0,
+            moved: 0,
             report: Report::default(),
             end: (left == Some(0)).then_some(Outcome::LimitReached { more: None }),
             query,
@@ -63,6 +65,7 @@ impl<R: Keyed> Context<R> {
     pub(super) fn total(&mut self, total: Option<u64>) {
         if let (Some(before), Some(now)) = (self.report.last_total(), total) {
             self.growth = now.saturating_sub(before).min(GREATEST_GROWTH);
+            self.moved = self.moved.saturating_add(now.abs_diff(before));
         }
         self.report.total(total);
     }
@@ -70,6 +73,15 @@ impl<R: Keyed> Context<R> {
     /// The places of the list so far, with so many rows that are not delivered yet.
     pub(super) const fn seen(&self, new: usize) -> u64 {
         self.report.rows.saturating_add(self.report.null_rows).saturating_add(new as u64)
+    }
+
+    /// Doubts the count if the least total is beyond the rows, these that are not delivered yet included, by more than
+    /// the writes explain: those that moved the totals, and so many others that the walk has seen.
+    pub(super) fn check_count(&mut self, new: usize, writes: u64) {
+        let explained = self.seen(new).saturating_add(self.moved).saturating_add(writes);
+        if self.report.totals.is_some_and(|totals| totals.lowest > explained) {
+            self.report.doubt(Doubt::CountDiffers);
+        }
     }
 
     pub(super) fn end(&mut self, end: Outcome) {

@@ -40,6 +40,8 @@ pub(super) struct Cursor {
     /// The rows of the first page that were taken before the checkpoint.
     taken: Vec<Anchor>,
     is_resumed: bool,
+    /// The most places of a page that led to another one.
+    fullest: Option<u64>,
     /// Whether the page at hand was empty once already.
     was_empty: bool,
     pages_without_new: u32,
@@ -140,13 +142,18 @@ impl Cursor {
         }
         cx.accepted(&page);
         cx.total(page.total);
-        let is_full = page.places() >= u64::from(request.rows);
+        // A page with as many rows as one that had a next page.
+        let asked = u64::from(request.rows);
+        let is_full = page.places() >= self.fullest.map_or(asked, |fullest| fullest.min(asked));
         let asked_by = self.next.take();
         if let (Next::Cursor(cursor), true) = (&page.next, self.offsets.is_watching()) {
             let finding = self.offsets.see(cursor, page.places(), page.rows.last());
             self.found(finding, &mut cx.report);
         }
         let is_stated = page.next != Next::Unsaid;
+        if leads_on {
+            self.fullest = self.fullest.max(Some(page.places()).filter(|places| *places > 0));
+        }
         self.next = self.follow(page.next, asked_by.as_ref(), cx);
         let (rows, skipped) = self.new_rows(page.rows, cx);
         if cx.end == Some(Outcome::BestEffort) {

@@ -1,8 +1,6 @@
 //! Cycles of cursors and pages, noticed in bounded memory.
 
-use std::collections::VecDeque;
-
-use crate::marks::MarkSet;
+use crate::marks::NewestMarks;
 
 /// Pages without a new row that repeat an earlier one: this many, and this many rows. Our choice: a write before
 /// every request pushes small pages back and forth.
@@ -18,8 +16,7 @@ const REMEMBERED: usize = 16_384;
 /// noticed by Brent's rule: one older mark is kept and moved on at powers of two.
 #[derive(Debug, Default)]
 pub(super) struct CycleDetector {
-    newest: VecDeque<u64>,
-    set: MarkSet<u64>,
+    newest: NewestMarks<u64>,
     kept: Option<u64>,
     since_kept: u64,
     keep_for: u64,
@@ -28,15 +25,10 @@ pub(super) struct CycleDetector {
 impl CycleDetector {
     /// Whether this mark was seen before.
     pub(super) fn closes_at(&mut self, mark: u64) -> bool {
-        if self.kept == Some(mark) || !self.set.insert(mark) {
+        if self.kept == Some(mark) || !self.newest.insert(mark) {
             return true;
         }
-        self.newest.push_back(mark);
-        if self.newest.len() > REMEMBERED {
-            if let Some(oldest) = self.newest.pop_front() {
-                self.set.remove(&oldest);
-            }
-        }
+        self.newest.pop_beyond(REMEMBERED);
         if self.since_kept >= self.keep_for {
             self.kept = Some(mark);
             self.since_kept = 0;
@@ -90,7 +82,7 @@ mod tests {
             if length <= remembered {
                 assert_eq!(noticed, closes, "{lead_in} + {length}");
             }
-            assert!(detector.newest.len() <= REMEMBERED);
+            assert_eq!(detector.newest.pop_beyond(REMEMBERED), None);
         }
     }
 }

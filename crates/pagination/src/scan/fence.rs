@@ -14,7 +14,7 @@
 
 use super::memory::{Memory, Shown};
 use crate::Keyed;
-use crate::marks::Mark;
+use crate::marks::{Mark, MarkSet};
 use crate::page::Page;
 
 const FIRST_ROWS: u32 = 4;
@@ -50,8 +50,18 @@ pub(super) enum Meeting<R> {
     None,
     /// An answer is in the order of the scan: the API ignores the direction.
     SameOrder,
-    /// An answer overlaps them; these rows come after, in the order of the scan.
-    Overlap(Vec<R>),
+    /// An answer overlaps them.
+    Overlap(Beyond<R>),
+}
+
+/// The rows of an answer after the last one that was read, in the order of the scan.
+#[derive(Debug)]
+pub(super) struct Beyond<R> {
+    pub(super) rows: Vec<R>,
+    /// Which of them were not read at another place.
+    pub(super) is_new: Vec<bool>,
+    /// Whether two rows of the answer equal each other.
+    pub(super) has_equal: bool,
 }
 
 impl<R: Keyed> Fence<R> {
@@ -103,7 +113,9 @@ impl<R: Keyed> Fence<R> {
     pub(super) fn meet(&mut self, memory: &Memory, sole: Option<Mark>) -> Meeting<R> {
         for (at, answer) in self.answers.iter().enumerate() {
             if answer.is_alone && answer.shown.first() == Some(&sole) {
-                return Meeting::Overlap(Vec::new()); // Both directions show the same single row.
+                // Both directions show the same single row.
+                let beyond = Beyond { rows: Vec::new(), is_new: Vec::new(), has_equal: false };
+                return Meeting::Overlap(beyond);
             }
             if !answer.shown.iter().any(|mark| memory.has_read(*mark)) {
                 continue; // The usual case, and cheaper to see than an order.
@@ -112,13 +124,20 @@ impl<R: Keyed> Fence<R> {
             if orders.same {
                 return Meeting::SameOrder;
             }
-            let overlap = answer.shown.iter().position(|mark| memory.joins_at(*mark));
-            if let Some(beyond) = overlap.filter(|_| orders.opposite) {
-                let mut rest = self.answers.swap_remove(at).rows;
-                rest.truncate(beyond);
-                rest.reverse();
-                return Meeting::Overlap(rest);
-            }
+            let shown: Shown = answer.shown.iter().rev().copied().collect();
+            let (is_read, has_equal) = memory.recognize(&shown);
+            let joins = |at: &usize| is_read[*at] && memory.joins_at(shown[*at]);
+            let Some(last) = (0..shown.len()).rfind(joins).filter(|_| orders.opposite) else {
+                continue;
+            };
+            let is_new = is_read[last + 1..].iter().map(|is_read| !is_read).collect();
+            let mut marks = MarkSet::default();
+            let mut rest = shown[last + 1..].iter().flatten();
+            let has_equal = has_equal || !rest.all(|mark| marks.insert(*mark));
+            let mut rows = self.answers.swap_remove(at).rows;
+            rows.reverse();
+            rows.drain(..=last);
+            return Meeting::Overlap(Beyond { rows, is_new, has_equal });
         }
         Meeting::None
     }

@@ -18,7 +18,7 @@
 use std::collections::VecDeque;
 
 use crate::Keyed;
-use crate::marks::{Anchor, Mark, MarkSet, Marks};
+use crate::marks::{Anchor, Mark, MarkCounts, MarkSet, Marks, NewestMarks};
 
 /// The most rows remembered.
 pub(super) const ROWS: usize = 1_000_000;
@@ -35,13 +35,13 @@ pub(super) type Shown = Vec<Option<Mark>>;
 pub(super) struct Memory {
     marks: Marks,
     /// The newest rows, at which a page joins.
-    read: MarkSet<Mark>,
+    read: NewestMarks<Mark>,
     /// Rows that were read as well, and may stand anywhere.
     aside: MarkSet<Mark>,
+    /// Of rows that equal each other, how many were read besides the first.
+    equal: MarkCounts,
     /// The keys alone, where the place of a row depends on other fields.
-    keys: Option<MarkSet<Mark>>,
-    /// The rows of `read`, oldest first.
-    newest: VecDeque<Mark>,
+    keys: Option<NewestMarks<Mark>>,
     /// The newest accepted pages.
     pages: VecDeque<Shown>,
     /// The row read last.
@@ -67,7 +67,7 @@ pub(super) struct Orders {
 impl Memory {
     /// `is_sorted_otherwise` says that other fields than the key put the rows in order.
     pub(super) fn new(is_sorted_otherwise: bool) -> Self {
-        Self { keys: is_sorted_otherwise.then(MarkSet::default), ..Self::default() }
+        Self { keys: is_sorted_otherwise.then(NewestMarks::default), ..Self::default() }
     }
 
     /// For so many of the newest rows.
@@ -89,8 +89,8 @@ impl Memory {
     pub(super) fn restore(&mut self, read: &[Anchor], rows: u64) {
         for anchor in read {
             let mark = self.marks.of_anchor(anchor);
-            if self.read.insert(mark) {
-                self.newest.push_back(mark);
+            if !self.read.insert(mark) {
+                *self.equal.entry(mark).or_default() += 1;
             }
             self.aside.insert(mark);
             self.frontier = Some(mark);
@@ -107,19 +107,37 @@ impl Memory {
     }
 
     pub(super) fn has_read(&self, mark: Option<Mark>) -> bool {
-        mark.is_some_and(|mark| self.read.contains(&mark) || self.aside.contains(&mark))
+        mark.is_some_and(|mark| self.read.contains(mark) || self.aside.contains(&mark))
+    }
+
+    /// Which rows of an answer were read, and whether two of these equal each other. Of equal rows, as many were read
+    /// as were accepted, the first ones.
+    pub(super) fn recognize(&self, shown: &[Option<Mark>]) -> (Vec<bool>, bool) {
+        let mut is_read: Vec<bool> = shown.iter().map(|mark| self.has_read(*mark)).collect();
+        if is_read.iter().filter(|is_read| **is_read).count() < 2 {
+            return (is_read, false); // The usual page shows the row that was read last.
+        }
+        let (mut counts, mut has_equal) = (MarkCounts::default(), false);
+        for (mark, is_read) in shown.iter().zip(&mut is_read) {
+            let Some(mark) = mark.filter(|_| *is_read) else { continue };
+            let count = counts.entry(mark).or_default();
+            has_equal |= *count > 0;
+            *is_read = *count <= self.equal.get(&mark).copied().unwrap_or_default();
+            *count += 1;
+        }
+        (is_read, has_equal)
     }
 
     /// Whether a page joins at this row.
     pub(super) fn joins_at(&self, mark: Option<Mark>) -> bool {
-        let is_newest = mark.is_some_and(|mark| self.read.contains(&mark));
+        let is_newest = mark.is_some_and(|mark| self.read.contains(mark));
         is_newest || !self.has_dropped && self.has_read(mark)
     }
 
     /// Whether this row was read at another place.
     pub(super) fn has_moved<R: Keyed>(&self, row: &R) -> bool {
         let keys = self.keys.as_ref();
-        keys.zip(row.key()).is_some_and(|(keys, key)| keys.contains(&self.marks.of_key(key)))
+        keys.zip(row.key()).is_some_and(|(keys, key)| keys.contains(self.marks.of_key(key)))
     }
 
     pub(super) const fn frontier(&self) -> Option<Mark> {
@@ -151,22 +169,23 @@ impl Memory {
         if !follows && is_new[known..].contains(&true) {
             let joined_at = before.last().copied().flatten();
             self.has_aside = true;
-            while self.newest.back().is_some_and(|mark| Some(*mark) != joined_at) {
-                let Some(later) = self.newest.pop_back() else { break };
-                self.read.remove(&later);
+            while let Some(later) = self.read.pop_after(joined_at) {
                 self.aside.insert(later);
             }
         }
         let mut differ = true;
         for (at, mark) in page.iter().enumerate() {
-            let Some(mark) = mark.filter(|mark| is_new[at] || !self.has_read(Some(*mark))) else {
-                continue;
-            };
-            let differs = if at < known { self.aside.insert(mark) } else { self.read.insert(mark) };
-            if at >= known && differs {
-                self.newest.push_back(mark);
+            let has_read = self.has_read(*mark);
+            let Some(mark) = mark.filter(|_| is_new[at] || !has_read) else { continue };
+            if has_read {
+                *self.equal.entry(mark).or_default() += 1;
+                differ = false;
             }
-            differ &= differs;
+            if at < known {
+                self.aside.insert(mark); // It came late, and is not delivered.
+            } else {
+                self.read.insert(mark);
+            }
         }
         if let Some(keys) = &mut self.keys {
             for (row, is_new) in rows.iter().zip(is_new) {
@@ -191,11 +210,7 @@ impl Memory {
         let mut has_equal = false;
         for (mark, _) in shown.iter().zip(&is_read).filter(|(_, is_read)| !**is_read) {
             let Some(mark) = *mark else { continue };
-            if self.read.insert(mark) {
-                self.newest.push_back(mark);
-            } else {
-                has_equal = true;
-            }
+            has_equal |= !self.read.insert(mark);
         }
         self.forget(false);
         (is_read, has_equal)
@@ -209,12 +224,11 @@ impl Memory {
             ROWS
         };
         let most = self.most.unwrap_or(most);
-        while self.newest.len() > most {
-            if let Some(oldest) = self.newest.pop_front() {
-                self.read.remove(&oldest);
-                (self.has_forgotten, self.has_dropped) = (true, true);
-            }
+        while let Some(oldest) = self.read.pop_beyond(most) {
+            self.equal.remove(&oldest);
+            (self.has_forgotten, self.has_dropped) = (true, true);
         }
+        while self.keys.as_mut().and_then(|keys| keys.pop_beyond(ROWS)).is_some() {}
         if self.aside.len() > ROWS {
             self.aside.clear();
             (self.has_forgotten, self.has_lost) = (true, true);

@@ -84,6 +84,8 @@ pub(super) struct Offset<R> {
     pub(super) rank: u64,
     /// The rows of the newest page, less the one that overlaps.
     stride: u64,
+    /// The rows by which pages joined at another rank than the scan expected.
+    writes: u64,
     /// The most rows that a page has shown.
     fullest: u64,
     /// The row of a list of one, if the newest page from its beginning shows one.
@@ -98,7 +100,7 @@ pub(super) struct Offset<R> {
 #[derive(Debug)]
 pub(super) enum Phase {
     /// After a key: that of the row before the last one of the newest page, so that the row read last is shown again.
-    AfterKey { misses: u32, before_last: Option<Key> },
+    AfterKey { misses: u32 },
     /// At the rank of the row that was read last.
     Forward,
     /// A page did not join: another one is looked for that does.
@@ -160,9 +162,7 @@ impl<R: Keyed> Offset<R> {
         let fields: Arc<[String]> = query.sorted.iter().map(|(name, _)| name.clone()).collect();
         let phase = match Plain::of(query) {
             Some(plain) => Phase::Plain(plain),
-            None if query.keyset && query.bound().is_ok() => {
-                Phase::AfterKey { misses: 0, before_last: None }
-            }
+            None if query.keyset && query.bound().is_ok() => Phase::AfterKey { misses: 0 },
             None => Phase::Forward,
         };
         let mut fence = Fence::new(spec.has_reverse, ceiling);
@@ -182,6 +182,7 @@ impl<R: Keyed> Offset<R> {
             read: Tail::default(),
             rank: 0,
             stride: 0,
+            writes: 0,
             fullest: 0,
             sole: None,
             fence,
@@ -263,11 +264,10 @@ impl<R: Keyed> Offset<R> {
     /// Where the next page begins.
     fn next_start(&mut self) -> PageStart {
         let start = PageStart { rank: self.rank, ..PageStart::default() };
-        if let Phase::AfterKey { misses, before_last } = &self.phase {
+        if let Phase::AfterKey { misses } = self.phase {
             // The row before the last; after a miss one further back, doubling.
             let mut keys = self.read.newest_first().filter_map(|row| row.key.as_ref());
-            let before_last = before_last.as_ref().filter(|_| *misses == 0);
-            return match before_last.or_else(|| keys.nth(1 << misses)) {
+            return match keys.nth(1 << misses) {
                 Some(above) => PageStart { above: Some(above.clone()), ..start },
                 None => PageStart { rank: 0, catches_up: true, ..start },
             };
@@ -385,18 +385,22 @@ impl<R: Keyed> Offset<R> {
             self.empty = Empty::default();
         }
         let is_by_key =
-            start.above.is_some() && matches!(self.phase, Phase::AfterKey { misses: 0, .. });
+            start.above.is_some() && matches!(self.phase, Phase::AfterKey { misses: 0 });
         if is_by_key && shown.first().is_some_and(|mark| self.is_before_last(*mark)) {
             self.leave_keys(cx);
             return None;
         }
-        let known = match self.join(&start, &page.rows, &shown) {
+        let (is_read, has_equal) = self.memory.recognize(&shown);
+        let known = match self.join(&start, &page.rows, &shown, &is_read) {
             Join::At(known) => known,
             Join::Lost => return over(Outcome::LostPlace, cx),
             join => return self.search(request, page, matches!(join, Join::Before), cx),
         };
         if known > 1 && !cx.terms().is_mutable() && self.memory.orders(&shown[..known]).opposite {
             return over(Outcome::Inconsistent { why: Inconsistency::OrderChanges }, cx);
+        }
+        if has_equal {
+            cx.report.doubt(Doubt::KeyNotUnique);
         }
         cx.accepted(&page);
         self.heaviest = self.heaviest.max(page.bytes);
@@ -406,10 +410,17 @@ impl<R: Keyed> Offset<R> {
             let begins_at_last = shown.get(overlap) == Some(&self.memory.frontier());
             cx.report.shifts_repaired += u64::from(!begins_at_last);
             let expected = if begins_at_last { overlap + 1 } else { 0 };
-            let read = shown.iter().filter(|mark| self.memory.has_read(**mark)).count();
+            let read = is_read.iter().filter(|is_read| **is_read).count();
             cx.report.duplicates_dropped += read.saturating_sub(expected) as u64;
         }
-        self.take(&request, page, shown, known, cx)
+        if self.memory.frontier().is_some() && start.above.is_none() {
+            // Where rows went or came before the one that was read last, the page joins at another rank.
+            let joins_at = start.rank.saturating_add((known as u64).saturating_sub(1));
+            self.writes = self.writes.saturating_add(self.rank.abs_diff(joins_at));
+        }
+        let is_new =
+            is_read.iter().enumerate().map(|(at, is_read)| at >= known && !is_read).collect();
+        self.take(&request, page, shown, (known, is_new), cx)
     }
 
     /// Whether this row was read before the one that was read last, so that no filter should show it.
@@ -426,25 +437,25 @@ impl<R: Keyed> Offset<R> {
     }
 
     /// How a page joins the rows read.
-    fn join(&self, start: &PageStart, rows: &[R], shown: &Shown) -> Join {
-        if let Some(last) = shown.iter().rposition(|mark| self.memory.joins_at(*mark)) {
+    fn join(&self, start: &PageStart, rows: &[R], shown: &Shown, is_read: &[bool]) -> Join {
+        let joins = |at: &usize| is_read[*at] && self.memory.joins_at(shown[*at]);
+        if let Some(last) = (0..shown.len()).rfind(joins) {
             return Join::At(last + 1);
         }
-        if start.is_first() && !self.memory.has_forgotten() {
-            return Join::At(0); // The list begins here, and none of its rows was read.
-        }
-        // A row after the greatest key read is unread in any order. What stands before it may be forgotten.
-        let greatest = self.greatest.as_ref().filter(|_| self.is_ordered);
-        let is_before = |row: &R| {
-            let keys = greatest.zip(row.key());
-            keys.is_some_and(|(it, key)| self.order.compare(key, it.borrow()).is_le())
-        };
-        match rows.iter().rposition(is_before) {
-            None if start.is_first() && greatest.is_some() => Join::At(0),
-            _ if start.is_first() => Join::Lost,
-            Some(last) if last + 1 == rows.len() && self.memory.has_forgotten() => Join::Before,
+        match self.memory.has_forgotten() {
+            // The list begins here, and none of its rows was read.
+            false if start.is_first() => Join::At(0),
+            true if start.is_first() => Join::Lost,
+            // The declared order of keys only says where to look.
+            true if self.greatest_is_after(rows) => Join::Before,
             _ => Join::After,
         }
+    }
+
+    fn greatest_is_after(&self, rows: &[R]) -> bool {
+        let greatest = self.greatest.as_ref().filter(|_| self.is_ordered);
+        let keys = greatest.zip(rows.last().and_then(Keyed::key));
+        keys.is_some_and(|(it, key)| self.order.compare(key, it.borrow()).is_le())
     }
 
     /// A page does not join: looks for one that does.
@@ -457,7 +468,7 @@ impl<R: Keyed> Offset<R> {
     ) -> Accepted<R> {
         let (places, asked) = (page.places(), u64::from(request.rows));
         let start = request.start_mut()?;
-        if let Phase::AfterKey { misses, .. } = &mut self.phase {
+        if let Phase::AfterKey { misses } = &mut self.phase {
             *misses += 1;
             if *misses > KEY_MISSES {
                 self.phase = Phase::Forward; // All after the key may be gone.
@@ -522,7 +533,7 @@ impl<R: Keyed> Offset<R> {
         request: &Request<R>,
         page: Page<R>,
         shown: Shown,
-        known: usize,
+        (known, mut is_new): (usize, Vec<bool>),
         cx: &mut Context<R>,
     ) -> Accepted<R> {
         let start = request.start()?;
@@ -531,19 +542,9 @@ impl<R: Keyed> Offset<R> {
         self.fullest = self.fullest.max(places);
         let is_short = places < self.fullest.min(u64::from(request.rows));
         let (rows, place) = (page.rows, self.place());
-        // Rows before one that was read came later. In a declared order they are passed over, so that rows come in it.
-        let passes_late = self.is_ordered || self.memory.has_forgotten();
         let is_late = |mark: &Option<Mark>| mark.is_some() && !self.memory.has_read(*mark);
-        let is_new = |at: usize| match shown[at] {
-            mark if at >= known => !self.memory.has_read(mark),
-            mark => !passes_late && is_late(&mark),
-        };
-        let mut is_new: Vec<bool> = (0..rows.len()).map(is_new).collect();
         if self.by_key && start.above.is_none() && shown[..known].iter().any(is_late) {
             cx.report.doubt(Doubt::OrderContradicted); // The filter may have left these rows out.
-        }
-        if let (Phase::AfterKey { before_last, .. }, [.., row, _]) = (&mut self.phase, &rows[..]) {
-            *before_last = row.key().map(KeyRef::to_key);
         }
         self.leave_moved(&rows, &mut is_new, cx);
         if !self.memory.accept(shown, &rows, known, &is_new, self.is_ordered) {
@@ -555,7 +556,6 @@ impl<R: Keyed> Offset<R> {
             }
             return self.without_new(request, places, &rows, cx);
         }
-        let late = is_new[..known].iter().filter(|is_new| **is_new).count();
         let mut new = rows;
         retain(&mut new, is_new);
         self.note_greatest(&new);
@@ -589,17 +589,13 @@ impl<R: Keyed> Offset<R> {
             return self.finish(Proof::Fenced, new, origin, cx);
         }
         self.doubt_rows(&new, cx);
-        if late == new.len() {
-            self.read.push_late(&new, &self.fields);
-        } else {
-            self.read.push(&new, &self.fields);
-        }
+        self.read.push(&new, &self.fields);
         Some((new, origin))
     }
 
     fn joined(&mut self, shows_new: bool) {
         match &mut self.phase {
-            Phase::AfterKey { misses, .. } if shows_new => *misses = 0,
+            Phase::AfterKey { misses } if shows_new => *misses = 0,
             Phase::Search(_) => self.phase = Phase::Forward,
             _ => {}
         }
@@ -742,20 +738,20 @@ impl<R: Keyed> Offset<R> {
 
     /// The rows of the fence beyond the rows read, if it overlaps them.
     fn meet_fence(&mut self, cx: &mut Context<R>) -> Option<Vec<R>> {
-        let mut rest = match self.fence.meet(&self.memory, self.sole) {
+        let mut beyond = match self.fence.meet(&self.memory, self.sole) {
             Meeting::None => return None,
             Meeting::SameOrder => {
                 over(Outcome::Inconsistent { why: Inconsistency::ReverseIgnored }, cx);
                 return None;
             }
-            Meeting::Overlap(rest) => rest,
+            Meeting::Overlap(beyond) => beyond,
         };
-        let shown = self.memory.shown(&rest, &self.fields);
-        let is_new = |mark: &Option<Mark>| !self.memory.has_read(*mark);
-        let mut is_new: Vec<bool> = shown.iter().map(is_new).collect();
-        self.leave_moved(&rest, &mut is_new, cx);
-        retain(&mut rest, is_new);
-        Some(rest)
+        if beyond.has_equal {
+            cx.report.doubt(Doubt::KeyNotUnique);
+        }
+        self.leave_moved(&beyond.rows, &mut beyond.is_new, cx);
+        retain(&mut beyond.rows, beyond.is_new);
+        Some(beyond.rows)
     }
 
     /// The list ends, perhaps with these rows of the fence.
@@ -779,13 +775,7 @@ impl<R: Keyed> Offset<R> {
         if self.memory.has_lost() {
             cx.report.doubt(Doubt::Forgotten);
         }
-        let has_moved = cx.report.totals.is_some_and(|totals| totals.moves > 0);
-        let has_shifted = cx.report.shifts_repaired > 0 || cx.report.duplicates_dropped > 0;
-        // After a key no write leaves a trace, so the count is all there is.
-        let is_quiet = self.by_key || !(has_moved || has_shifted || self.is_resumed);
-        if is_quiet && cx.report.totals.is_some_and(|totals| totals.lowest > cx.seen(rows.len())) {
-            cx.report.doubt(Doubt::CountDiffers);
-        }
+        cx.check_count(rows.len(), self.writes);
         // That a filter leaves out no row after its key is the API's word.
         let is_promised = cx.terms().bound().is_ok_and(|bound| bound.is_declared);
         let proof = if self.by_key && !is_promised { Proof::ApiSaysSo } else { proof };
