@@ -122,7 +122,7 @@ pub(super) struct Search {
 #[derive(Debug, Default)]
 struct NoProgress {
     pages: u32,
-    /// Short pages, after which nothing more may come.
+    /// Short pages of one row or none, after which nothing more may come.
     stalls: u32,
     searches: u32,
     /// Whether the next page begins one row earlier, to show the direction of the list.
@@ -331,7 +331,8 @@ impl<R: Keyed> Offset<R> {
             let position = PagePosition::Rank { skip: 0, order, above: None };
             return Some(cx.requests.send(at, position, &cx.size));
         }
-        if fence.is_some() && self.none.pages > 0 && !matches!(self.phase, Phase::Search(_)) {
+        let is_waiting = self.none.pages > 0 || self.empty.pages > 0;
+        if fence.is_some() && is_waiting && !matches!(self.phase, Phase::Search(_)) {
             return None; // The fence may be what was reached.
         }
         let first = list.iter().position(|it| it.start().is_some());
@@ -625,7 +626,8 @@ impl<R: Keyed> Offset<R> {
             return over(Outcome::Inconsistent { why }, cx);
         }
         let is_short = places < u64::from(request.rows);
-        none.stalls += u32::from(is_short);
+        // A page of one row shows nothing after it; the server may have cut a longer one.
+        none.stalls += u32::from(is_short && rows.len() < 2);
         let stalls = none.stalls;
         if let Phase::AfterKey { .. } = self.phase {
             if stalls > REPEATS {

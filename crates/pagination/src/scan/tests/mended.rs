@@ -151,11 +151,11 @@ fn links_with_page_numbers_are_best_effort_and_others_are_taken_at_their_word() 
     ] {
         let query = Query::new(LINK, "http://h/list".parse().unwrap()).unwrap();
         let answer = |ask: &PageRequest, _| match ask.cursor() {
-            None => Page::of(vec![row(1)]).with_next(Next::Cursor(link.into())),
-            Some(_) => Page::of(vec![row(2)]).with_next(Next::End),
+            None => Page::of(vec![row(1), row(2)]).with_next(Next::Cursor(link.into())),
+            Some(_) => Page::of(vec![row(3)]).with_next(Next::End),
         };
         let (rows, scan) = walk(Scan::new(query.clone()), answer, 5);
-        assert_eq!((rows, outcome(&scan).as_str()), (2, stated));
+        assert_eq!((rows, outcome(&scan).as_str()), (3, stated));
         // Also if only the last page is read by the scan that ends.
         let mut first: Scan = Scan::new(query.clone());
         let here = loop {

@@ -278,6 +278,76 @@ fn a_fence_by_bytes_and_a_fence_without_a_direction_lose_rows() {
     assert_eq!(lies(honest, model::Spelling::Shuffled), 0);
 }
 
+/// The control: a cursor walk that drops each key that came before, over a list in which two rows share a key.
+#[test]
+fn a_walk_that_drops_a_key_which_is_not_unique_loses_rows_and_the_scan_does_not() {
+    let list: Vec<(u64, u64)> = (0..12).map(|row| (row, row % 4)).collect();
+    let page = |from: usize| {
+        let row = |(row, name): &(u64, u64)| {
+            Row::with_key(row.to_string(), Key::Number(i128::from(*name)))
+        };
+        let next = if from < 9 { Next::Cursor(format!("n{from}").into()) } else { Next::End };
+        Page::of(list[from..from + 3].iter().map(row).collect()).with_next(next)
+    };
+    let mut seen = BTreeSet::new();
+    let control = list.iter().filter(|(_, name)| seen.insert(*name)).count();
+    assert_eq!(control, 4, "eight rows of twelve are lost");
+    let query = Query::new(crate::dialect::PAGE_TOKEN, "http://h/".parse().unwrap()).unwrap();
+    let mut scan: Scan = Scan::new(query.untyped());
+    let mut delivered = Vec::new();
+    loop {
+        match scan.step() {
+            Step::Fetch(request) => {
+                let from =
+                    request.cursor().map_or(0, |cursor| cursor[1..].parse::<usize>().unwrap() + 3);
+                scan.answer(request.id(), page(from));
+            }
+            Step::Rows(rows) => delivered.extend(rows.rows().iter().map(|row| row.json().to_vec())),
+            Step::Done => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(delivered.len(), 12);
+    assert_eq!(scan.report().doubts(), [Doubt::Duplicates]);
+}
+
+/// The control: pages that join by the key alone, under a sort whose field changes.
+#[test]
+fn joining_by_the_key_alone_under_a_mutable_sort_loses_rows() {
+    // A row is its key and the value that it is sorted by.
+    type Row = (usize, usize);
+    let walk = |is_same: fn(&Row, &Row) -> bool, gap: usize, moved: usize, to: usize| {
+        let mut list: Vec<Row> = (0..12).map(|key| (key, 10 * key)).collect();
+        let (mut read, mut skip): (Vec<Row>, usize) = (Vec::new(), 0);
+        for request in 0..60 {
+            if request == gap {
+                list[moved].1 = 10 * to + 5;
+                list.sort_by_key(|row| row.1);
+            }
+            let page: Vec<Row> = list.iter().skip(skip).take(4).copied().collect();
+            let known = page.iter().rposition(|row| read.iter().any(|it| is_same(it, row)));
+            let new = known.map_or(0, |known| known + 1);
+            if known.is_none() && skip > 0 {
+                skip -= 1;
+                continue;
+            }
+            read.extend(&page[new..]);
+            skip += page.len().saturating_sub(1);
+            if page.len() < 4 {
+                break;
+            }
+        }
+        (0..12).filter(|key| *key != moved && !read.iter().any(|row| row.0 == *key)).count()
+    };
+    let lost = |is_same: fn(&Row, &Row) -> bool| {
+        let cases = (1..4).flat_map(|gap| (0..12).map(move |moved| (gap, moved)));
+        let cases = cases.flat_map(|(gap, moved)| (0..12).map(move |to| (gap, moved, to)));
+        cases.filter(|(gap, moved, to)| walk(is_same, *gap, *moved, *to) > 0).count()
+    };
+    assert!(lost(|a, b| a.0 == b.0) > 20, "by the key alone");
+    assert_eq!(lost(|a, b| a == b), 0, "by the key and the value");
+}
+
 /// Kills at random places, a memory of a few rows, and writes while the scan is down and while it runs.
 #[test]
 fn a_scan_that_resumes_with_a_small_memory_repeats_nothing_and_claims_nothing_false() {

@@ -33,7 +33,7 @@ fn a_sort_that_never_changes_is_anchored_and_complete_under_any_two_writes() {
             };
             let run = scan(by_field(page, true), &mut model, apply, false);
             assert_eq!(wrong(&model, &run.delivered), (0, 0), "pages of {page}: {writes:?}");
-            assert!(is_fenced(&run.report), "pages of {page}: {writes:?}: {}", run.report);
+            assert!(is_fenced("", &run.report), "pages of {page}: {writes:?}: {}", run.report);
         });
     }
 }
