@@ -47,7 +47,7 @@ async fn a_permanent_error_ends_the_run_after_one_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_success_that_is_no_page_is_permanent() {
+async fn a_success_that_is_no_page_is_asked_for_once_more_and_then_permanent() {
     for (api, body) in [
         (Api::JumpCloudV1, "<html>login</html>"),
         (Api::JumpCloudV1, ""),
@@ -64,11 +64,11 @@ async fn a_success_that_is_no_page_is_permanent() {
         let (api, server) =
             serve(always_on(api, Fault::status(200).body(format!("{body} ")))).await;
         let run = export(&api, &server, &[]);
-        assert_eq!((run.code, api.log().len()), (3, 1), "{body}: {}", run.stderr);
+        assert_eq!((run.code, api.log().len()), (3, 2), "{body}: {}", run.stderr);
     }
     let (api, server) = serve(always(Fault::Malformed)).await;
     let run = export(&api, &server, &[]);
-    assert_eq!((run.code, api.log().len()), (3, 1));
+    assert_eq!((run.code, api.log().len()), (3, 2));
     assert!(run.stderr.contains("not JSON"), "{}", run.stderr);
     for status in [201, 204, 206] {
         let (api, server) = serve(always(Fault::status(status))).await;
@@ -338,12 +338,12 @@ async fn a_page_that_repeats_the_key_does_not_show_it_and_the_apis_words_stay_wh
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_dialect_and_a_wrong_url_are_told_as_such() {
+async fn a_wrong_dialect_and_a_wrong_url_are_named() {
     let (api, server) = serve(SimulatedApi::builder(Api::JumpCloudV2).key("key!").rows(3)).await;
     let run =
         Export::new(&["--url", &server.url(), "--key-env", "TEST_KEY"]).env("TEST_KEY", "key!");
     let run = run.run();
-    assert_eq!((run.code, api.log().len()), (3, 1));
+    assert_eq!((run.code, api.log().len()), (3, 2));
     assert!(run.stderr.contains("another shape") && run.stderr.contains("--api"), "{}", run.stderr);
 }
 

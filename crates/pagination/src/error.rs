@@ -1,4 +1,4 @@
-//! Why a page could not be had.
+//! Why a request for a page failed.
 
 use core::fmt;
 
@@ -9,7 +9,7 @@ use crate::InvalidQuery;
 use crate::dialect::ApiWords;
 use crate::page::NotAPage;
 
-/// Why a page could not be had. The stream is over until `resume` is called.
+/// Why a request for a page failed. The stream is over until `resume` is called.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error<E> {

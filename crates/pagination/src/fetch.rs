@@ -129,7 +129,7 @@ impl<R, E> From<Result<Page<R>, (Failure, Error<E>)>> for Fetched<R, E> {
 pub trait Fetch {
     /// The rows of a page.
     type Row: Keyed;
-    /// Why a page could not be had.
+    /// Why a request for a page failed.
     type Error;
     /// One request.
     type Future: Future<Output = Fetched<Self::Row, Self::Error>>;
@@ -372,7 +372,7 @@ impl<E> Reader<E> {
     fn error(&self, source: E) -> Fetched<Row, E> {
         self.fetched(|attempts| {
             let failure = match attempts {
-                Some(attempts) => told_by(attempts),
+                Some(attempts) => from_stop_reason(attempts),
                 None => (self.failures)(&source),
             };
             Err((failure, Error::Fetch { source, attempts: boxed(attempts) }))
@@ -381,7 +381,7 @@ impl<E> Reader<E> {
 
     fn cut(&self, source: Box<dyn std::error::Error + Send + Sync>) -> Fetched<Row, E> {
         self.fetched(|attempts| {
-            let failure = attempts.map_or(Failure::Temporary, told_by);
+            let failure = attempts.map_or(Failure::Temporary, from_stop_reason);
             let failure = if failure == Failure::Permanent { Failure::Temporary } else { failure };
             Err((failure, Error::Body { source, attempts: boxed(attempts) }))
         })
@@ -397,7 +397,7 @@ impl<E> Reader<E> {
                 _ if head.status == StatusCode::BAD_REQUEST => self
                     .ceiling_in(words.as_ref().map(super::dialect::ApiWords::message))
                     .map_or(Failure::Permanent, |ceiling| Failure::TooMany { ceiling }),
-                Some(attempts) if attempts.stop_reason().is_some() => told_by(attempts),
+                Some(attempts) if attempts.stop_reason().is_some() => from_stop_reason(attempts),
                 _ => Failure::of_status(head.status.as_u16()),
             };
             let location = head.headers.get(LOCATION).filter(|_| head.status.is_redirection());
@@ -467,7 +467,7 @@ fn boxed(attempts: Option<&Attempts>) -> Option<Box<Attempts>> {
 }
 
 /// What a layer below has decided.
-fn told_by(attempts: &Attempts) -> Failure {
+fn from_stop_reason(attempts: &Attempts) -> Failure {
     match attempts.stop_reason() {
         Some(StopReason::Shrink) => Failure::TooHeavy,
         Some(

@@ -1,7 +1,7 @@
 //! Offsets that hide in cursors and links, found by their values.
 //!
-//! An API whose cursor is an offset loses rows while rows are deleted, whatever the cursor is called. The numbers in
-//! each cursor are compared with these in the one before: a number that grows twice by the same amount counts pages or
+//! An API whose cursor is an offset loses rows while rows are deleted, whatever the cursor is called. The detector compares
+//! the numbers in each cursor with those in the previous one: a number that grows twice by the same amount counts pages or
 //! rows. A number of the first cursor that equals the rows of its page, or the number of a second page, is suspect; if it
 //! grows by one or by the rows of a page, it counts. A number that the last row itself holds is a key, not a count, as
 //! long as the last row of each later page holds the number of its cursor.

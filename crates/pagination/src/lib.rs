@@ -6,9 +6,9 @@
 //! # What *complete* means
 //!
 //! A scan that ends as [`Outcome::Complete`] delivered every row present throughout the scan (it existed, and matched,
-//! at every request) exactly once. The outcome names its [`Proof`]: one answer held the whole list, or every page and
-//! one answer in the reverse order overlapped the rows read, or the API's own cursor led to the end, which nobody can
-//! check. Anything that speaks against it is a [`Doubt`], and a scan with a doubt is best effort, never complete.
+//! at every request) exactly once, as far as its [`Proof`] reaches: one answer held the whole list, or every page and
+//! one answer in the reverse order overlapped the rows read, or the API's own cursor led to the end, which no client can
+//! check. Anything that speaks against completeness is a [`Doubt`], and a scan with a doubt is best effort.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -52,7 +52,8 @@
 //!
 //! 1. An answer shows a contiguous run of the list at one moment between request and answer. Offset 0 begins with the
 //!    first row. The run may be short at its end.
-//! 2. The order is total, and a row keeps its place while it exists.
+//! 2. The order is total, so no two rows are equal in it, and a row keeps its place while it exists. (Two equal keys
+//!    in one answer are a doubt.)
 //! 3. The reverse order is the exact reverse.
 //!
 //! Answers that are stale, have gaps or are wrongly empty break the first. A scan after a key
@@ -67,7 +68,7 @@
 //! | [`filter`] | conditions that only an API's own operators can make |
 //! | [`scan`] | the pure state machine |
 //! | [`page`] | rows out of an answer's body |
-//! | [`fetch`] | how a page is had, over a tower service or by a function of your own |
+//! | [`fetch`] | fetches a page, over a tower service or by a function of your own |
 //! | [`partition`] | one collection as several scans side by side |
 //! | [`stable_sort`] | the unique sort as a tower layer, for SDKs |
 //! | [`report`] | how it ended, with its counts |
@@ -94,8 +95,9 @@
 //!
 //! # Numbers
 //!
-//! A scan by offset remembers 1,000,000 rows by marks of 128 bits (about 50 MiB), or four pages where the dialect declares
-//! the [order of its keys](dialect::Dialect::keys_in_order). A scan by cursor remembers 262,144 rows (16 MiB). A checkpoint
+//! A scan by offset remembers 1,000,000 rows by marks of 128 bits (about 50 MiB, and twice that where other fields sort the
+//! rows), or four pages where the dialect declares the [order of its keys](dialect::Dialect::keys_in_order). Rows that lost
+//! their place to writes take as much again at most. A scan by cursor remembers 262,144 rows (16 MiB). A checkpoint
 //! stores the last 200 keys.
 //!
 //! # What is not done

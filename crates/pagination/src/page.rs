@@ -33,7 +33,7 @@ pub enum Next {
     Cursor(Arc<str>),
     /// Nothing: this was the last page.
     End,
-    /// It does not say.
+    /// The answer states neither.
     #[default]
     Unsaid,
 }
@@ -45,7 +45,7 @@ impl<R> Default for Page<R> {
 }
 
 impl<R> Page<R> {
-    /// A page of these rows, of which nothing else is said.
+    /// A page of these rows, without a total and without a statement about the next page.
     #[must_use]
     pub const fn of(rows: Vec<R>) -> Self {
         Self { rows, null_rows: 0, total: None, next: Next::Unsaid, partial: None, bytes: 0 }

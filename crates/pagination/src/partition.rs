@@ -87,7 +87,7 @@ impl<F: Fetch> Part<F> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CannotSplit<E> {
-    /// A page that was asked for could not be had.
+    /// The request for a page failed.
     Fetch(Error<E>),
     /// The query has a limit, which no range can keep for all.
     Limited,

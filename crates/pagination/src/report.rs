@@ -19,7 +19,7 @@ pub enum Outcome {
     BestEffort,
     /// The caller ended the scan.
     Cancelled,
-    /// Every row present throughout the scan was delivered exactly once.
+    /// The scan delivered every row present throughout it exactly once, as far as the proof reaches.
     Complete {
         /// What shows it.
         proof: Proof,
@@ -36,7 +36,7 @@ pub enum Outcome {
     },
     /// The scan delivered as many rows as the query's limit allows.
     LimitReached {
-        /// Whether there are more; `None` if no answer shows it.
+        /// Whether there are more; `None` if no answer shows it. A list that ends at the limit is complete.
         more: Option<bool>,
     },
     /// The API deleted every row that the scan remembers, so the scan cannot tell which rows it has read. Rows

@@ -52,7 +52,7 @@ pub struct Scan<R = Row> {
     context: Context<R>,
     walk: Walk<R>,
     fingerprint: u64,
-    /// The place after the last rows, where the walk is further.
+    /// The checkpoint after the rows delivered, if the walk has read ahead of them.
     here: Option<Checkpoint>,
 }
 
@@ -100,7 +100,7 @@ impl<R: Keyed> Scan<R> {
         Self { context, walk, fingerprint, here: None }
     }
 
-    /// A scan that goes on after a checkpoint of the same query.
+    /// A scan that resumes after a checkpoint of the same query.
     ///
     /// # Errors
     ///
@@ -198,8 +198,8 @@ impl<R: Keyed> Scan<R> {
         let more = match &self.walk {
             _ if more => Some(true),
             _ if self.context.left != Some(0) || is_last => return Step::Rows(rows),
-            Walk::Cursor(_) => Cursor::has_more(&self.context),
-            Walk::Offset(walk) => walk.has_more(&self.context),
+            Walk::Cursor(_) => Cursor::has_more(&self.context).then_some(true),
+            Walk::Offset(walk) => walk.has_more(&self.context).then_some(true),
         };
         self.here = Some(rows.checkpoint());
         self.context.end(Outcome::LimitReached { more });
@@ -229,7 +229,7 @@ impl<R: Keyed> Scan<R> {
         self.query().request(ask)
     }
 
-    /// The page that an ask brought.
+    /// The page that answers a request.
     pub fn answer(&mut self, id: u64, page: Page<R>) {
         self.context.requests.answer(id, page);
     }
@@ -285,7 +285,7 @@ impl<R: Keyed> Scan<R> {
         }
     }
 
-    /// The page could not be had. It is asked for again after [`retry_failed`](Self::retry_failed).
+    /// The request failed. The scan sends it again after [`retry_failed`](Self::retry_failed).
     pub fn failed(&mut self, id: u64) {
         self.context.requests.fail(id);
     }

@@ -58,7 +58,7 @@ impl<'a> Call<'a> {
         self.rows
     }
 
-    /// The rank at which the page begins; zero where it begins elsewise.
+    /// The rank at which the page begins; zero where it begins after a cursor or a key.
     #[must_use]
     pub const fn skip(&self) -> u64 {
         match self.place {

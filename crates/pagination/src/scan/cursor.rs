@@ -95,12 +95,9 @@ impl Cursor {
         }
     }
 
-    /// Whether there are more rows; a cursor alone does not promise any.
-    pub(super) fn has_more<R: Keyed>(cx: &Context<R>) -> Option<bool> {
-        match &cx.end {
-            Some(Outcome::Complete { .. }) => Some(false),
-            _ => cx.report.last_total().is_some_and(|total| total > cx.seen(0)).then_some(true),
-        }
+    /// Whether an answer shows more rows; a cursor alone does not promise any.
+    pub(super) fn has_more<R: Keyed>(cx: &Context<R>) -> bool {
+        cx.report.last_total().is_some_and(|total| total > cx.seen(0))
     }
 
     pub(super) fn ask<R: Keyed>(&self, cx: &mut Context<R>) -> Option<PageRequest> {

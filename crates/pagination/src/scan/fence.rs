@@ -109,10 +109,10 @@ impl<R: Keyed> Fence<R> {
         self.answers.push(Answer { rows: page.rows, shown, is_alone });
     }
 
-    /// Compares the answers with the rows read. `sole` is the row of a list that shows one in the order of the scan.
-    pub(super) fn meet(&mut self, memory: &Memory, sole: Option<Mark>) -> Meeting<R> {
+    /// Compares the answers with the rows read. `single` is the row of a list that shows one in the order of the scan.
+    pub(super) fn meet(&mut self, memory: &Memory, single: Option<Mark>) -> Meeting<R> {
         for (at, answer) in self.answers.iter().enumerate() {
-            if answer.is_alone && answer.shown.first() == Some(&sole) {
+            if answer.is_alone && answer.shown.first() == Some(&single) {
                 // Both directions show the same single row.
                 let beyond = Beyond { rows: Vec::new(), is_new: Vec::new(), has_equal: false };
                 return Meeting::Overlap(beyond);

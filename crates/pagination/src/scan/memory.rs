@@ -11,7 +11,7 @@
 //!
 //! | what | value | source |
 //! | --- | --- | --- |
-//! | rows remembered | 1,000,000 | design: 128-bit marks, about 50 MiB |
+//! | rows remembered, their keys where other fields sort them, and rows set aside | 1,000,000 each | design: 128-bit marks, about 50 MiB |
 //! | rows remembered where keys are in a declared order | four pages, at least 200 rows | design |
 //! | pages whose order shows a direction | 4 | design |
 
@@ -65,7 +65,7 @@ pub(super) struct Orders {
 }
 
 impl Memory {
-    /// `is_sorted_otherwise` says that other fields than the key put the rows in order.
+    /// `is_sorted_otherwise`: other fields than the key put the rows in order.
     pub(super) fn new(is_sorted_otherwise: bool) -> Self {
         Self { keys: is_sorted_otherwise.then(NewestMarks::default), ..Self::default() }
     }
@@ -154,8 +154,8 @@ impl Memory {
         self.has_lost
     }
 
-    /// Accepts a page whose rows `is_new` tells, the first `known` of which end with the row at which it joins. `is_ordered`
-    /// says that the keys are in a declared order, so that a few pages are enough. Whether all new keys differ.
+    /// Accepts a page. The first `known` rows end with the row at which it joins; `is_new` marks the rows to deliver. Where
+    /// the keys are in a declared order (`is_ordered`), a few pages are remembered. Returns whether all new keys differ.
     pub(super) fn accept<R: Keyed>(
         &mut self,
         page: Shown,
@@ -182,7 +182,7 @@ impl Memory {
                 differ = false;
             }
             if at < known {
-                self.aside.insert(mark); // It came late, and is not delivered.
+                self.aside.insert(mark); // It came late.
             } else {
                 self.read.insert(mark);
             }

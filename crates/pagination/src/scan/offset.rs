@@ -89,10 +89,10 @@ pub(super) struct Offset<R> {
     /// The most rows that a page has shown.
     fullest: u64,
     /// The row of a list of one, if the newest page from its beginning shows one.
-    sole: Option<Mark>,
+    single: Option<Mark>,
     pub(super) fence: Fence<R>,
     empty: Empty,
-    none: NoProgress,
+    no_progress: NoProgress,
     is_resumed: bool,
 }
 
@@ -137,9 +137,9 @@ struct NoProgress {
 struct Empty {
     pages: u32,
     fences: u32,
-    /// Whether one of them states that there are rows, or does not state that there are none.
-    says_rows: bool,
-    is_unsaid: bool,
+    /// Whether one of them states that there are rows, and whether one states no total.
+    states_rows: bool,
+    lacks_total: bool,
 }
 
 /// How a page joins the rows read.
@@ -184,10 +184,10 @@ impl<R: Keyed> Offset<R> {
             stride: 0,
             writes: 0,
             fullest: 0,
-            sole: None,
+            single: None,
             fence,
             empty: Empty::default(),
-            none: NoProgress::default(),
+            no_progress: NoProgress::default(),
             is_resumed: false,
         }
     }
@@ -217,18 +217,15 @@ impl<R: Keyed> Offset<R> {
         Place { read: self.read.clone(), greatest, fields: self.fields.clone() }
     }
 
-    /// Whether an answer shows more rows than were read; `None` if none tells.
-    pub(super) fn has_more(&self, cx: &Context<R>) -> Option<bool> {
-        if let Some(end) = &cx.end {
-            return matches!(end, Outcome::Complete { .. }).then_some(false);
-        }
+    /// Whether an answer shows more rows than were read.
+    pub(super) fn has_more(&self, cx: &Context<R>) -> bool {
         let read = match &self.phase {
             Phase::AfterKey { .. } => u64::MAX,
             Phase::Forward | Phase::Search(_) => self.rank.saturating_add(1),
             Phase::Plain(plain) => plain.distinct(),
         };
         let is_counted = cx.report.last_total().is_some_and(|total| total > read);
-        (is_counted || self.fence.is_unread(&self.memory)).then_some(true)
+        cx.end.is_none() && (is_counted || self.fence.is_unread(&self.memory))
     }
 
     pub(super) fn accept(
@@ -272,7 +269,7 @@ impl<R: Keyed> Offset<R> {
                 None => PageStart { rank: 0, catches_up: true, ..start },
             };
         }
-        if std::mem::take(&mut self.none.looks_back) && self.rank > 0 {
+        if std::mem::take(&mut self.no_progress.looks_back) && self.rank > 0 {
             let (rank, role) = (self.rank - 1, Role::LooksBack);
             return PageStart { rank, role, catches_up: true, ..start };
         }
@@ -281,7 +278,7 @@ impl<R: Keyed> Offset<R> {
 
     /// Plans pages ahead as far as the total shows that there is anything.
     fn plan_ahead(&self, cx: &mut Context<R>) {
-        let is_moving = self.stride > 0 && self.none.pages == 0;
+        let is_moving = self.stride > 0 && self.no_progress.pages == 0;
         if !is_moving || !matches!(self.phase, Phase::Forward) {
             return;
         }
@@ -331,7 +328,7 @@ impl<R: Keyed> Offset<R> {
             let position = PagePosition::Rank { skip: 0, order, above: None };
             return Some(cx.requests.send(at, position, &cx.size));
         }
-        let is_waiting = self.none.pages > 0 || self.empty.pages > 0;
+        let is_waiting = self.no_progress.pages > 0 || self.empty.pages > 0;
         if fence.is_some() && is_waiting && !matches!(self.phase, Phase::Search(_)) {
             return None; // The fence may be what was reached.
         }
@@ -374,13 +371,13 @@ impl<R: Keyed> Offset<R> {
         self.check_order(&page.rows, cx);
         let shown = self.memory.shown(&page.rows, &self.fields);
         if start.is_first() {
-            self.sole = shown.first().copied().flatten().filter(|_| page.places() == 1);
+            self.single = shown.first().copied().flatten().filter(|_| page.places() == 1);
         }
         if page.rows.is_empty() {
             self.empty.pages += 1;
-            self.empty.says(&page);
+            self.empty.record(&page);
             if start.is_first() {
-                return self.nothing_at_all(page.next == Next::End, cx);
+                return self.on_empty_list(page.next == Next::End, cx);
             }
         } else {
             self.empty = Empty::default();
@@ -447,7 +444,7 @@ impl<R: Keyed> Offset<R> {
             // The list begins here, and none of its rows was read.
             false if start.is_first() => Join::At(0),
             true if start.is_first() => Join::Lost,
-            // The declared order of keys only says where to look.
+            // The declared order of keys only shows where to look.
             true if self.greatest_is_after(rows) => Join::Before,
             _ => Join::After,
         }
@@ -477,10 +474,10 @@ impl<R: Keyed> Offset<R> {
             return None;
         }
         cx.report.shifts_repaired += u64::from(!std::mem::replace(&mut start.catches_up, true));
-        if start.role == Role::Kept && self.none.pages > 0 {
+        if start.role == Role::Kept && self.no_progress.pages > 0 {
             return None; // The gap before it shows nothing new, so it is asked for again when its turn comes.
         }
-        self.none.searches += 1;
+        self.no_progress.searches += 1;
         let looked_at = start.rank.saturating_add(start.overlap);
         let smallest = u64::from(cx.size.current().saturating_sub(1)).max(1);
         // Where few rows are remembered in no order, a longer step could pass over them.
@@ -511,8 +508,8 @@ impl<R: Keyed> Offset<R> {
                 false => looked_at.saturating_sub(step),
             }
         };
-        if self.none.searches > most || search.turns > TURNS {
-            let why = Inconsistency::NoProgress { pages: self.none.searches };
+        if self.no_progress.searches > most || search.turns > TURNS {
+            let why = Inconsistency::NoProgress { pages: self.no_progress.searches };
             let is_lost = self.memory.has_forgotten();
             let end = if is_lost { Outcome::LostPlace } else { Outcome::Inconsistent { why } };
             return over(end, cx);
@@ -543,7 +540,13 @@ impl<R: Keyed> Offset<R> {
         self.fullest = self.fullest.max(places);
         let is_short = places < self.fullest.min(u64::from(request.rows));
         let (rows, place) = (page.rows, self.place());
+        // Rows before one that was read came later, or the server mixes them. In a declared order they are passed over, so
+        // that rows come in it; once rows were forgotten, they may be rows that were read.
+        let passes_late = self.is_ordered || self.memory.has_forgotten();
         let is_late = |mark: &Option<Mark>| mark.is_some() && !self.memory.has_read(*mark);
+        for (is_new, mark) in is_new.iter_mut().zip(&shown[..known]) {
+            *is_new = !passes_late && is_late(mark);
+        }
         if self.by_key && start.above.is_none() && shown[..known].iter().any(is_late) {
             cx.report.doubt(Doubt::OrderContradicted); // The filter may have left these rows out.
         }
@@ -555,8 +558,9 @@ impl<R: Keyed> Offset<R> {
             if states_end {
                 return self.conclude(Proof::ApiSaysSo, Vec::new(), cx);
             }
-            return self.without_new(request, places, &rows, cx);
+            return self.on_no_new_row(request, places, &rows, cx);
         }
+        let late = is_new[..known].iter().filter(|is_new| **is_new).count();
         let mut new = rows;
         retain(&mut new, is_new);
         self.note_greatest(&new);
@@ -569,7 +573,7 @@ impl<R: Keyed> Offset<R> {
         };
         self.rank = last;
         self.stride = count - 1;
-        self.none = NoProgress::default();
+        self.no_progress = NoProgress::default();
         self.joined(true);
         self.by_key |= start.above.is_some();
         cx.size.succeeded();
@@ -590,7 +594,11 @@ impl<R: Keyed> Offset<R> {
             return self.finish(Proof::Fenced, new, origin, cx);
         }
         self.doubt_rows(&new, cx);
-        self.read.push(&new, &self.fields);
+        if late == new.len() {
+            self.read.push_late(&new, &self.fields);
+        } else {
+            self.read.push(&new, &self.fields);
+        }
         Some((new, origin))
     }
 
@@ -603,7 +611,7 @@ impl<R: Keyed> Offset<R> {
     }
 
     /// A page that joins and shows no new row is not the end: it says where to look next.
-    fn without_new(
+    fn on_no_new_row(
         &mut self,
         request: &Request<R>,
         places: u64,
@@ -615,7 +623,7 @@ impl<R: Keyed> Offset<R> {
         if let Some(rest) = self.meet_fence(cx) {
             return self.conclude(Proof::Fenced, rest, cx);
         }
-        let none = &mut self.none;
+        let none = &mut self.no_progress;
         none.pages += 1;
         none.has_grown |= cx.growth > 0;
         let page = self.memory.marks().of_page(rows);
@@ -647,7 +655,7 @@ impl<R: Keyed> Offset<R> {
             }
             return None;
         }
-        self.none.looks_back = !looked_back;
+        self.no_progress.looks_back = !looked_back;
         cx.size.enlarge();
         if !self.fence.is_possible {
             return if stalls < REPEATS { None } else { self.give_up(cx) };
@@ -673,14 +681,15 @@ impl<R: Keyed> Offset<R> {
         cx.requests.clear_pages();
         // One row further first: the server may give no more than one at a time.
         self.rank = self.rank.saturating_add(u64::from(self.memory.frontier().is_some()));
-        (self.none, self.phase) = (NoProgress::default(), Phase::Plain(Plain::after_hidden_rows()));
+        (self.no_progress, self.phase) =
+            (NoProgress::default(), Phase::Plain(Plain::after_hidden_rows()));
         None
     }
 
     /// The beginning of the list shows no row: the list is empty if both orders show none.
-    fn nothing_at_all(&mut self, states_end: bool, cx: &mut Context<R>) -> Accepted<R> {
-        self.none.stalls += 1;
-        if self.none.stalls > REPEATS && self.fence.is_unread(&self.memory) {
+    fn on_empty_list(&mut self, states_end: bool, cx: &mut Context<R>) -> Accepted<R> {
+        self.no_progress.stalls += 1;
+        if self.no_progress.stalls > REPEATS && self.fence.is_unread(&self.memory) {
             return self.pass_hidden_rows(cx);
         }
         cx.size.enlarge();
@@ -694,15 +703,17 @@ impl<R: Keyed> Offset<R> {
     }
 
     fn end_if_empty(&mut self, cx: &mut Context<R>) -> Accepted<R> {
-        let Empty { pages, fences, says_rows, is_unsaid } = self.empty;
+        let Empty { pages, fences, states_rows, lacks_total } = self.empty;
         let answers = pages.saturating_add(fences);
-        let is_blank = self.memory.frontier().is_none() && !self.is_resumed && !says_rows;
+        let is_blank = self.memory.frontier().is_none() && !self.is_resumed && !states_rows;
         let is_both = pages > 0 && fences > 0;
-        match (is_both && (is_blank || answers >= EMPTY_ANSWERS), says_rows) {
+        match (is_both && (is_blank || answers >= EMPTY_ANSWERS), states_rows) {
             (true, true) => {
                 over(Outcome::Inconsistent { why: Inconsistency::NothingShown { answers } }, cx)
             }
-            (true, false) if is_blank || !is_unsaid => self.conclude(Proof::Fenced, Vec::new(), cx),
+            (true, false) if is_blank || !lacks_total => {
+                self.conclude(Proof::Fenced, Vec::new(), cx)
+            }
             (true, false) => self.give_up(cx),
             (false, _) if pages >= EMPTY_ANSWERS && self.fence.is_exhausted() => self.give_up(cx),
             (false, _) => None,
@@ -728,7 +739,7 @@ impl<R: Keyed> Offset<R> {
         let shown = self.memory.shown(&page.rows, &self.fields);
         if page.rows.is_empty() {
             self.empty.fences += 1;
-            self.empty.says(&page);
+            self.empty.record(&page);
             self.fence.arrived(page, shown);
             return self.end_if_empty(cx);
         }
@@ -740,7 +751,7 @@ impl<R: Keyed> Offset<R> {
 
     /// The rows of the fence beyond the rows read, if it overlaps them.
     fn meet_fence(&mut self, cx: &mut Context<R>) -> Option<Vec<R>> {
-        let mut beyond = match self.fence.meet(&self.memory, self.sole) {
+        let mut beyond = match self.fence.meet(&self.memory, self.single) {
             Meeting::None => return None,
             Meeting::SameOrder => {
                 over(Outcome::Inconsistent { why: Inconsistency::ReverseIgnored }, cx);
@@ -867,9 +878,9 @@ fn over<R: Keyed>(end: Outcome, cx: &mut Context<R>) -> Accepted<R> {
 }
 
 impl Empty {
-    fn says<R>(&mut self, page: &Page<R>) {
-        self.says_rows |= page.null_rows > 0 || page.total.is_some_and(|total| total > 0);
-        self.is_unsaid |= page.total.is_none();
+    fn record<R>(&mut self, page: &Page<R>) {
+        self.states_rows |= page.null_rows > 0 || page.total.is_some_and(|total| total > 0);
+        self.lacks_total |= page.total.is_none();
     }
 }
 

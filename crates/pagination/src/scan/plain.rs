@@ -126,7 +126,7 @@ impl<R: Keyed> Offset<R> {
         });
         plain.empty = if places == 0 { plain.empty + 1 } else { 0 };
         if rows.is_empty() {
-            self.nothing_plain(is_stuck, cx);
+            self.on_no_new_plain_row(is_stuck, cx);
             return None;
         }
         plain.repeats.forgive();
@@ -142,7 +142,7 @@ impl<R: Keyed> Offset<R> {
     }
 
     /// A page without a new row.
-    fn nothing_plain(&mut self, is_stuck: bool, cx: &mut Context<R>) {
+    fn on_no_new_plain_row(&mut self, is_stuck: bool, cx: &mut Context<R>) {
         let Phase::Plain(plain) = &mut self.phase else { return };
         let is_past = cx.report.last_total().is_none_or(|total| self.rank >= total);
         if plain.empty >= EMPTY_PAGES && is_past {

@@ -25,11 +25,11 @@ pub(super) struct Request<R> {
     pub(super) rows: u32,
     state: State<R>,
     carried: Shrinkable,
-    /// How often it was asked for again with fewer rows.
+    /// How often the walk asked for fewer rows.
     shrunk: u32,
 }
 
-/// What became of a request.
+/// The state of a request.
 #[derive(Debug)]
 enum State<R> {
     Arrived(Page<R>),
@@ -52,13 +52,13 @@ pub(super) enum Purpose {
 /// Where a page begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct PageStart {
-    /// The rank of the first row, or of the row of which `above` is the predecessor.
+    /// The rank of the first row, or of the row after `above`.
     pub(super) rank: u64,
     /// The rows before the one that should be the last row read: none, except where pages are counted.
     pub(super) overlap: u64,
     /// The key that all its rows follow.
     pub(super) above: Option<Key>,
-    /// Rows already read are expected at its beginning, so these show no write.
+    /// The scan expects rows that it has read, so these show no write.
     pub(super) catches_up: bool,
     /// What it looks for.
     pub(super) role: Role,

@@ -78,6 +78,13 @@ impl Tail {
         });
     }
 
+    /// Rows that came late stand before the row that was read last, which stays the newest.
+    pub(super) fn push_late<R: Keyed>(&mut self, rows: &[R], fields: &[String]) {
+        let last = self.newest_first().next().cloned();
+        self.push(rows, fields);
+        self.0.extend(last.map(|last| [last].into()));
+    }
+
     pub(super) fn of(anchors: Vec<Anchor>) -> Self {
         Self(vec![anchors.into()])
     }

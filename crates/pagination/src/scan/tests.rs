@@ -92,7 +92,7 @@ fn scan_seven(query: Query, writes: &[(usize, Write)], newest_first: bool) -> (u
 const GAPS: usize = 9;
 
 #[test]
-fn no_placement_of_two_writes_hides_or_repeats_an_owed_row() {
+fn no_placement_of_two_writes_hides_or_repeats_a_row() {
     for page in [2, 3] {
         for descending in [false, true] {
             let query = offset(page, 0);
@@ -277,7 +277,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn random_writes_neither_hide_nor_repeat_an_owed_row(
+    fn random_writes_neither_hide_nor_repeat_a_row(
         page in 2..12_u32,
         ahead in 0..5_usize,
         newest_first: bool,

@@ -20,7 +20,7 @@ fn uri() -> http::Uri {
     "http://h/".parse().unwrap()
 }
 
-/// The ways to find the next page that promise every owed row.
+/// The ways to find the next page that promise every row present throughout.
 pub(super) fn ways(page: u32) -> Vec<(&'static str, Query)> {
     let sized = |query: Query| query.page_size(page).unwrap();
     let counted = Query::new(OPERATIONS1, uri()).unwrap().untyped();
@@ -39,7 +39,7 @@ pub(super) fn ways(page: u32) -> Vec<(&'static str, Query)> {
 }
 
 #[test]
-fn no_placement_of_two_writes_hides_or_repeats_an_owed_row_in_any_way() {
+fn no_placement_of_two_writes_hides_or_repeats_a_row_in_any_way() {
     for page in [2, 3] {
         for (way, query) in ways(page).into_iter().skip(2) {
             let gaps = if way.starts_with("counted and") { 6 } else { GAPS };
@@ -263,7 +263,7 @@ fn with_hidden_rows_a_scan_is_never_complete_if_one_that_is_shown_is_missing() {
                     let mut model = Model::new(7);
                     model.hidden = (from..from + length).map(|row| (row + 1) * APART).collect();
                     let hidden = model.hidden.clone();
-                    model.owed.retain(|row| !hidden.contains(row));
+                    model.present.retain(|row| !hidden.contains(row));
                     let apply = |model: &mut Model, request| {
                         for (_, write) in writes.iter().filter(|(gap, _)| *gap == request) {
                             model.write(*write);
@@ -517,7 +517,7 @@ fn four_thousand_random_scans_with_a_limit_miss_none_of_the_first_rows() {
             let run = scan(query.limit(limit as u64), &mut model, write, seed % 2 == 0);
             let last = run.delivered.last().copied().unwrap_or(i128::MIN);
             let (missing, twice) = wrong(&model, &run.delivered);
-            let missing_before = model.owed.iter().filter(|row| **row < last);
+            let missing_before = model.present.iter().filter(|row| **row < last);
             let missing_before = missing_before.filter(|row| !run.delivered.contains(row)).count();
             assert_eq!((missing_before, twice), (0, 0), "{kind:?}, seed {seed}: {}", run.report);
             assert!(run.delivered.len() <= limit);

@@ -70,7 +70,8 @@ impl Spelling {
 /// A collection and the truth about it.
 pub(super) struct Model {
     pub(super) rows: Vec<i128>,
-    pub(super) owed: BTreeSet<i128>,
+    /// The rows present throughout the scan.
+    pub(super) present: BTreeSet<i128>,
     left: Vec<i128>,
     pub(super) spelling: Spelling,
     /// Whether the API ignores the direction of the sort.
@@ -104,7 +105,7 @@ impl Model {
     pub(super) fn new(rows: i128) -> Self {
         let rows: Vec<_> = (1..=rows).map(|row| row * APART).collect();
         Self {
-            owed: rows.iter().copied().collect(),
+            present: rows.iter().copied().collect(),
             rows,
             left: Vec::new(),
             spelling: Spelling::Number,
@@ -122,7 +123,7 @@ impl Model {
             Write::Delete { rank, burst } => {
                 let end = (rank + burst).min(self.rows.len());
                 for gone in self.rows.drain(rank.min(end)..end) {
-                    self.owed.remove(&gone);
+                    self.present.remove(&gone);
                     self.left.push(gone);
                 }
             }
@@ -257,7 +258,7 @@ pub(super) fn scan(
 /// The rows that are missing and the rows that came twice.
 pub(super) fn wrong(model: &Model, delivered: &[i128]) -> (usize, usize) {
     let once: BTreeSet<_> = delivered.iter().copied().collect();
-    let missing = model.owed.difference(&once).filter(|row| model.range.contains(row));
+    let missing = model.present.difference(&once).filter(|row| model.range.contains(row));
     (missing.count(), delivered.len() - once.len())
 }
 

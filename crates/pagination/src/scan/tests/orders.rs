@@ -409,8 +409,7 @@ fn a_scan_that_resumes_with_a_small_memory_repeats_nothing_and_claims_nothing_fa
             }
         };
         let (missing, twice) = wrong(&model, &delivered);
-        let is_whole = is_complete(&end)
-            || end.outcome() == Some(&Outcome::LimitReached { more: Some(false) });
+        let is_whole = is_complete(&end);
         assert_eq!(twice, 0, "seed {seed}: {end}");
         assert!(missing == 0 || !is_whole, "seed {seed}: {missing} missing, {end}");
         complete += usize::from(is_complete(&end));
