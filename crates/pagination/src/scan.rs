@@ -162,14 +162,11 @@ impl<R: Keyed> Scan<R> {
     }
 
     fn done(&mut self) -> Step<R> {
-        let end = self.context.end.clone();
-        match end {
-            Some(Outcome::Complete { proof }) if self.context.report.outcome != end => {
-                self.here = Some(self.checkpoint_at(Resume::End { proof }));
-            }
-            _ => {}
+        let Context { end, proof, report, .. } = &mut self.context;
+        if proof.is_some() && report.outcome != *end {
+            self.here = None; // It is the end.
         }
-        self.context.report.outcome = end;
+        report.outcome.clone_from(end);
         Step::Done
     }
 
@@ -180,9 +177,9 @@ impl<R: Keyed> Scan<R> {
             query: self.fingerprint,
             rows: cx.report.rows,
             doubts: Doubts::of(&cx.report.doubts),
+            proof: cx.proof,
         };
-        let (of, is_last) = (list.len(), matches!(origin, Origin::Last(..)));
-        let mut more = false;
+        let (of, mut more) = (list.len(), false);
         if let Some(left) = &mut cx.left {
             let most = usize::try_from(*left).unwrap_or(usize::MAX);
             more = list.len() > most;
@@ -197,11 +194,14 @@ impl<R: Keyed> Scan<R> {
         self.here = None;
         let more = match &self.walk {
             _ if more => Some(true),
-            _ if self.context.left != Some(0) || is_last => return Step::Rows(rows),
+            _ if self.context.left != Some(0) || self.context.proof.is_some() => {
+                return Step::Rows(rows);
+            }
             Walk::Cursor(_) => Cursor::has_more(&self.context).then_some(true),
             Walk::Offset(walk) => walk.has_more(&self.context).then_some(true),
         };
         self.here = Some(rows.checkpoint());
+        self.context.proof = None; // Of a list that goes on.
         self.context.end(Outcome::LimitReached { more });
         Step::Rows(rows)
     }
@@ -331,15 +331,14 @@ impl<R: Keyed> Scan<R> {
     /// The place after the last [`Step::Rows`], or the beginning.
     #[must_use]
     pub fn checkpoint(&self) -> Checkpoint {
-        self.here.clone().unwrap_or_else(|| {
-            self.checkpoint_at(match &self.walk {
-                Walk::Cursor(walk) => walk.here(&self.context),
-                Walk::Offset(walk) => walk.here(),
-            })
-        })
-    }
-
-    fn checkpoint_at(&self, place: Resume) -> Checkpoint {
+        if let Some(here) = &self.here {
+            return here.clone();
+        }
+        let place = match (self.context.proof, &self.walk) {
+            (Some(proof), _) => Resume::End { proof },
+            (None, Walk::Cursor(walk)) => walk.here(&self.context),
+            (None, Walk::Offset(walk)) => walk.here(),
+        };
         let report = &self.context.report;
         let (rows, doubts) = (report.rows, report.doubts.clone());
         Checkpoint { query: self.fingerprint, rows, doubts, place }

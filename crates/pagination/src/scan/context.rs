@@ -25,8 +25,9 @@ pub(super) struct Context<R> {
     pub(super) growth: u64,
     moved: u64,
     pub(super) report: Report,
-    /// How the scan ends, once the rows at hand are delivered.
+    /// How the scan ends, once the rows at hand are delivered, and what shows the end, doubts aside.
     pub(super) end: Option<Outcome>,
+    pub(super) proof: Option<Proof>,
 }
 
 impl<R: Keyed> Context<R> {
@@ -40,6 +41,7 @@ impl<R: Keyed> Context<R> {
             growth: 0,
             moved: 0,
             report: Report::default(),
+            proof: None,
             end: (left == Some(0)).then_some(Outcome::LimitReached { more: None }),
             query,
         }
@@ -96,10 +98,9 @@ impl<R: Keyed> Context<R> {
         }
     }
 
-    /// The list ends, and this proves it unless there are doubts. Whether the scan is complete.
-    pub(super) fn conclude(&mut self, proof: Proof) -> bool {
-        let is_complete = self.report.doubts.is_empty();
+    /// The list ends, and this proves it unless there are doubts.
+    pub(super) fn conclude(&mut self, proof: Proof) {
+        self.proof = Some(proof);
         self.end(self.report.concluded(proof));
-        is_complete
     }
 }

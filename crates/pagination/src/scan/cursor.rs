@@ -45,8 +45,6 @@ pub(super) struct Cursor {
     /// Whether the page at hand was empty once already.
     was_empty: bool,
     pages_without_new: u32,
-    /// What shows the end, doubts aside.
-    proof: Option<Proof>,
 }
 
 impl Cursor {
@@ -86,13 +84,8 @@ impl Cursor {
         if let Some(cursor) = cx.repeated_cursor() {
             return Resume::Cycle { cursor: cursor.to_owned() };
         }
-        match self.proof {
-            Some(proof) => Resume::End { proof },
-            None => Resume::Cursor {
-                cursor: self.next.as_deref().map(str::to_owned),
-                taken: self.taken.clone(),
-            },
-        }
+        let cursor = self.next.as_deref().map(str::to_owned);
+        Resume::Cursor { cursor, taken: self.taken.clone() }
     }
 
     /// Whether an answer shows more rows; a cursor alone does not promise any.
@@ -156,7 +149,7 @@ impl Cursor {
         if cx.end == Some(Outcome::BestEffort) {
             let is_single = asked_by.is_none() && !self.is_resumed;
             let is_silent = !is_stated || (self.origin.is_some() && is_full);
-            self.conclude(is_single, is_silent, cx.seen(rows.len()), cx);
+            Self::conclude(is_single, is_silent, cx.seen(rows.len()), cx);
         }
         if rows.is_empty() {
             self.pages_without_new += 1;
@@ -169,14 +162,7 @@ impl Cursor {
         self.pages_without_new = 0;
         cx.size.succeeded();
         let (next, repeats) = (self.next.clone(), cx.repeated_cursor().is_some());
-        let origin = Origin::Cursor { page: asked_by, next, repeats, taken: skipped };
-        Some((
-            rows,
-            match self.proof {
-                Some(proof) => Origin::Last(proof, Box::new(origin)),
-                None => origin,
-            },
-        ))
+        Some((rows, Origin::Cursor { page: asked_by, next, repeats, taken: skipped }))
     }
 
     /// The rows that were neither taken before a checkpoint nor shown before, and those that were taken.
@@ -274,13 +260,7 @@ impl Cursor {
     }
 
     /// The list ends with a page after which so many places were seen.
-    fn conclude<R: Keyed>(
-        &mut self,
-        is_single: bool,
-        is_silent: bool,
-        seen: u64,
-        cx: &mut Context<R>,
-    ) {
+    fn conclude<R: Keyed>(is_single: bool, is_silent: bool, seen: u64, cx: &mut Context<R>) {
         let totals = cx.report.totals;
         if totals.is_some_and(|totals| totals.lowest > seen) {
             cx.report.doubt(Doubt::CountDiffers);
@@ -289,9 +269,7 @@ impl Cursor {
         if is_silent && totals.is_none_or(|totals| totals.last != seen) {
             cx.report.doubt(Doubt::EndNotStated);
         }
-        let proof = if is_single { Proof::SingleAnswer } else { Proof::ApiSaysSo };
-        self.proof = Some(proof);
-        cx.conclude(proof);
+        cx.conclude(if is_single { Proof::SingleAnswer } else { Proof::ApiSaysSo });
     }
 }
 

@@ -792,8 +792,7 @@ impl<R: Keyed> Offset<R> {
         // That a filter leaves out no row after its key is the API's word.
         let is_promised = cx.terms().bound().is_ok_and(|bound| bound.is_declared);
         let proof = if self.by_key && !is_promised { Proof::ApiSaysSo } else { proof };
-        let is_complete = cx.conclude(proof);
-        let origin = if is_complete { Origin::Last(proof, Box::new(origin)) } else { origin };
+        cx.conclude(proof);
         (!rows.is_empty()).then_some((rows, origin))
     }
 

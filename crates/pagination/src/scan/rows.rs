@@ -6,7 +6,7 @@ use super::memory::ROWS_OF_A_CHECKPOINT;
 use crate::checkpoint::Resume;
 use crate::marks::Anchor;
 use crate::report::Doubts;
-use crate::{Checkpoint, Key, KeyRef, Keyed, Order, Row};
+use crate::{Checkpoint, Key, KeyRef, Keyed, Order, Proof, Row};
 
 /// Rows that no other step delivers, in the scan's order.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub(super) struct Before {
     pub(super) query: u64,
     pub(super) rows: u64,
     pub(super) doubts: Doubts,
+    /// What shows the end of the list, if the scan ends with these rows.
+    pub(super) proof: Option<Proof>,
 }
 
 /// Where the rows come from.
@@ -36,8 +38,6 @@ pub(super) enum Origin {
         repeats: bool,
         taken: Vec<Anchor>,
     },
-    /// The scan is complete with these rows.
-    Last(crate::Proof, Box<Self>),
     Offset {
         /// The rank of the first row.
         rank: u64,
@@ -136,16 +136,17 @@ impl<R: Keyed> Rows<R> {
             query: self.before.query,
             rows: self.before.rows.saturating_add(count as u64),
             doubts: self.before.doubts.to_vec(),
-            place: self.place_after(&self.origin, count),
+            place: self.place_after(count),
         }
     }
 
-    fn place_after(&self, origin: &Origin, count: usize) -> Resume {
+    fn place_after(&self, count: usize) -> Resume {
         let is_all = count == self.of;
+        if let Some(proof) = self.before.proof.filter(|_| is_all) {
+            return Resume::End { proof };
+        }
         let rows = &self.list[..count];
-        match origin {
-            Origin::Last(proof, _) if is_all => Resume::End { proof: *proof },
-            Origin::Last(_, origin) => self.place_after(origin, count),
+        match &self.origin {
             Origin::Offset { rank, place } => {
                 place.resume(rows, rank.saturating_add(count as u64).saturating_sub(1))
             }
