@@ -319,3 +319,18 @@ fn a_first_row_alone_in_both_directions_proves_nothing_while_a_total_states_more
     assert_eq!(delivered.len(), 1);
     assert!(!is_complete(&report), "{report}");
 }
+
+#[test]
+fn a_first_page_of_one_row_and_a_fence_of_more_prove_no_list_of_one_row() {
+    let model = Model::new(5);
+    let first = PagePosition::Rank { skip: 0, order: Order::Ascending, above: None };
+    for total in [None, Some(1)] {
+        // The direction is ignored, and the first page is cut.
+        let (_, report) = scan_of(offset(50, 0), |place, limit, request| {
+            let is_fence = matches!(place, PagePosition::Rank { order: Order::Descending, .. });
+            let page = model.page(&first, if request == 0 && !is_fence { 1 } else { limit });
+            Page { total, ..page }
+        });
+        assert_eq!(inconsistency(&report), &Inconsistency::ReverseIgnored, "{total:?}");
+    }
+}
