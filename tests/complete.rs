@@ -1,6 +1,7 @@
 //! Servers on which a scan once ended as complete with rows missing, each with what has to come out.
 //!
-//! Every server here is a function from an address to an answer. None of them shares code with the crate under test.
+//! Every server is a function from an address to an answer and shares no code with the crate under test. The faults stay
+//! in one file, because they share these servers.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};

@@ -125,15 +125,14 @@ impl<R: Keyed> Fence<R> {
                 return Meeting::SameOrder;
             }
             let shown: Shown = answer.shown.iter().rev().copied().collect();
-            let (is_read, has_equal) = memory.recognize(&shown);
+            let (is_read, _) = memory.recognize(&shown);
             let joins = |at: &usize| is_read[*at] && memory.joins_at(shown[*at]);
             let Some(last) = (0..shown.len()).rfind(joins).filter(|_| orders.opposite) else {
                 continue;
             };
             let is_new = is_read[last + 1..].iter().map(|is_read| !is_read).collect();
             let mut marks = MarkSet::default();
-            let mut rest = shown[last + 1..].iter().flatten();
-            let has_equal = has_equal || !rest.all(|mark| marks.insert(*mark));
+            let has_equal = !shown.iter().flatten().all(|mark| marks.insert(*mark));
             let mut rows = self.answers.swap_remove(at).rows;
             rows.reverse();
             rows.drain(..=last);
