@@ -195,6 +195,20 @@ fn a_quiet_scan_costs_one_row_a_page_and_one_fence() {
 }
 
 #[test]
+fn a_quiet_scan_makes_at_most_two_requests_more_than_its_overlapping_pages() {
+    for page in 2..=12 {
+        for rows in 0..=60 {
+            let mut model = Model::new(rows);
+            let mut made = 0;
+            let run = scan(offset(page, 0), &mut model, |_, _| made += 1, false);
+            assert_eq!(run.report.outcome(), Some(&FENCED));
+            let pages = (rows - 1).max(0).unsigned_abs().div_ceil(u128::from(page - 1));
+            assert!(made <= pages + 2, "{rows} rows in pages of {page}: {made}");
+        }
+    }
+}
+
+#[test]
 fn a_tail_that_keeps_growing_does_not_keep_the_scan_alive() {
     for growth in [1, 50, 100, 1_000] {
         let mut model = Model::new(2_000);
