@@ -47,7 +47,7 @@ pub(crate) enum Resume {
     /// Nowhere: the scan was at its end.
     End { proof: Proof },
     /// At this rank, after these rows, of which the last was read last.
-    Offset { rank: u64, read: Vec<Anchor>, greatest: Option<Key> },
+    Offset { rank: u64, read: Vec<Anchor>, aside: Vec<Anchor>, greatest: Option<Key> },
     /// Written in another format.
     OtherFormat { version: u64 },
 }
@@ -118,8 +118,8 @@ impl Checkpoint {
             }
             Resume::Cycle { cursor } => json!({ "cycle": cursor }),
             Resume::End { proof } => json!({ "end": proof.name() }),
-            Resume::Offset { rank, read, greatest } => json!({
-                "rank": rank, "read": anchors(read), "greatest": key(greatest),
+            Resume::Offset { rank, read, aside, greatest } => json!({
+                "rank": rank, "read": anchors(read), "aside": anchors(aside), "greatest": key(greatest),
             }),
             Resume::OtherFormat { version: other } => {
                 version = *other;
@@ -174,6 +174,7 @@ impl Resume {
             return Some(Self::Offset {
                 rank: rank.as_u64()?,
                 read: anchors("read")?,
+                aside: anchors("aside")?,
                 greatest: key(place.get("greatest")?)?,
             });
         }
@@ -245,6 +246,7 @@ mod tests {
             Resume::Offset {
                 rank: 9,
                 read: vec![anchor(text("a"), 0), anchor(text("b"), 7), anchor(None, u64::MAX)],
+                aside: vec![anchor(text("c"), 0)],
                 greatest: text("b"),
             },
             Resume::Offset {
@@ -254,6 +256,7 @@ mod tests {
                     anchor(Some(Key::Number(i128::from(u64::MAX))), 0),
                     anchor(Some(Key::Number(1 << 70)), 0),
                 ],
+                aside: Vec::new(),
                 greatest: None,
             },
             Resume::Cycle { cursor: "c".into() },

@@ -162,7 +162,8 @@ impl Cursor {
         self.pages_without_new = 0;
         cx.size.succeeded();
         let (next, repeats) = (self.next.clone(), cx.repeated_cursor().is_some());
-        Some((rows, Origin::Cursor { page: asked_by, next, repeats, taken: skipped }))
+        let to_come = self.taken.clone();
+        Some((rows, Origin::Cursor { page: asked_by, next, repeats, taken: skipped, to_come }))
     }
 
     /// The rows that were neither taken before a checkpoint nor shown before, and those that were taken.

@@ -47,9 +47,8 @@ pub(super) struct Memory {
     /// The row read last.
     frontier: Option<Mark>,
     has_forgotten: bool,
-    /// Whether rows were set aside, and whether this process has forgotten any row.
+    /// Whether rows were set aside, and some of these were forgotten.
     has_aside: bool,
-    has_dropped: bool,
     has_lost: bool,
     /// The most rows remembered, if fewer than usual.
     most: Option<usize>,
@@ -84,21 +83,23 @@ impl Memory {
         &self.marks
     }
 
-    /// Remembers the last of so many rows that an earlier process has read. Some may stand
-    /// after rows that this process reads.
-    pub(super) fn restore(&mut self, read: &[Anchor], rows: u64) {
+    /// Remembers the last of so many rows that an earlier process has read, and the rows that it had set aside.
+    pub(super) fn restore(&mut self, read: &[Anchor], aside: &[Anchor], rows: u64) {
         for anchor in read {
             let mark = self.marks.of_anchor(anchor);
             if !self.read.insert(mark) {
                 *self.equal.entry(mark).or_default() += 1;
             }
-            self.aside.insert(mark);
             self.frontier = Some(mark);
-            if let (Some(keys), Some(key)) = (&mut self.keys, &anchor.key) {
+        }
+        self.aside.extend(aside.iter().map(|anchor| self.marks.of_anchor(anchor)));
+        for key in read.iter().chain(aside).filter_map(|anchor| anchor.key.as_ref()) {
+            if let Some(keys) = &mut self.keys {
                 keys.insert(self.marks.of_key(key.borrow()));
             }
         }
-        self.has_forgotten = rows > read.len() as u64;
+        self.has_aside = !aside.is_empty();
+        self.has_forgotten = rows > (read.len() + aside.len()) as u64;
     }
 
     /// The marks of a page's rows.
@@ -131,13 +132,19 @@ impl Memory {
     /// Whether a page joins at this row.
     pub(super) fn joins_at(&self, mark: Option<Mark>) -> bool {
         let is_newest = mark.is_some_and(|mark| self.read.contains(mark));
-        is_newest || !self.has_dropped && self.has_read(mark)
+        is_newest || !self.has_forgotten && self.has_read(mark)
     }
 
     /// Whether this row was read at another place.
     pub(super) fn has_moved<R: Keyed>(&self, row: &R) -> bool {
         let keys = self.keys.as_ref();
         keys.zip(row.key()).is_some_and(|(keys, key)| keys.contains(self.marks.of_key(key)))
+    }
+
+    /// Whether a page joins before the row that was read last, and new rows follow.
+    pub(super) fn joins_early(&self, page: &Shown, known: usize, is_new: &[bool]) -> bool {
+        let follows = self.frontier.is_none() || page[..known].contains(&self.frontier);
+        !follows && is_new[known..].contains(&true)
     }
 
     pub(super) const fn frontier(&self) -> Option<Mark> {
@@ -164,10 +171,9 @@ impl Memory {
         is_new: &[bool],
         is_ordered: bool,
     ) -> bool {
-        let (before, new) = page.split_at(known);
-        let follows = self.frontier.is_none() || before.contains(&self.frontier);
-        if !follows && is_new[known..].contains(&true) {
-            let joined_at = before.last().copied().flatten();
+        let new = &page[known..];
+        if self.joins_early(&page, known, is_new) {
+            let joined_at = page[..known].last().copied().flatten();
             self.has_aside = true;
             while let Some(later) = self.read.pop_after(joined_at) {
                 self.aside.insert(later);
@@ -226,7 +232,7 @@ impl Memory {
         let most = self.most.unwrap_or(most);
         while let Some(oldest) = self.read.pop_beyond(most) {
             self.equal.remove(&oldest);
-            (self.has_forgotten, self.has_dropped) = (true, true);
+            self.has_forgotten = true;
         }
         while self.keys.as_mut().and_then(|keys| keys.pop_beyond(ROWS)).is_some() {}
         if self.aside.len() > ROWS {

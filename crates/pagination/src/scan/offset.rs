@@ -64,13 +64,13 @@ const KEY_MISSES: u32 = 3;
 
 #[derive(Debug)]
 pub(super) struct Offset<R> {
-    order: Order,
+    pub(super) order: Order,
     /// The fields that put rows in order before the key.
     fields: Arc<[String]>,
     /// Whether the keys are in the order that the dialect declares, as far as the answers show.
     is_ordered: bool,
     /// The greatest key read, in that order.
-    greatest: Option<Key>,
+    pub(super) greatest: Option<Key>,
     /// The API's own ceiling, where pages are counted.
     pub(super) counted: Option<u32>,
     pub(super) phase: Phase,
@@ -179,7 +179,7 @@ impl<R: Keyed> Offset<R> {
             heaviest: 0,
             memory: Memory::new(!fields.is_empty()),
             fields,
-            read: Tail::default(),
+            read: Tail::of(Vec::new(), Vec::new()),
             rank: 0,
             stride: 0,
             writes: 0,
@@ -193,13 +193,13 @@ impl<R: Keyed> Offset<R> {
     }
 
     pub(super) fn resume(&mut self, place: Resume, rows: u64) -> bool {
-        let Resume::Offset { rank, read, greatest } = place else { return false };
+        let Resume::Offset { rank, read, aside, greatest } = place else { return false };
         self.rank = rank.min(GREATEST_RANK);
-        self.memory.restore(&read, rows);
+        self.memory.restore(&read, &aside, rows);
         if let Phase::Plain(plain) = &mut self.phase {
             plain.resume(rows);
         }
-        self.read = Tail::of(read);
+        self.read = Tail::of(read, aside);
         (self.greatest, self.is_resumed) = (greatest, rows > 0);
         true
     }
@@ -209,7 +209,7 @@ impl<R: Keyed> Offset<R> {
     }
 
     pub(super) fn here(&self) -> Resume {
-        self.place().resume::<R>(&[], self.rank)
+        self.place().resume::<R>(&[], 0, self.rank)
     }
 
     pub(super) fn place(&self) -> Place {
@@ -539,7 +539,7 @@ impl<R: Keyed> Offset<R> {
         let (count, places) = (page.rows.len() as u64, page.places());
         self.fullest = self.fullest.max(places);
         let is_short = places < self.fullest.min(u64::from(request.rows));
-        let (rows, place) = (page.rows, self.place());
+        let rows = page.rows;
         // Rows before one that was read came later, or the server mixes them. In a declared order they are passed over, so
         // that rows come in it; once rows were forgotten, they may be rows that were read.
         let passes_late = self.is_ordered || self.memory.has_forgotten();
@@ -551,6 +551,12 @@ impl<R: Keyed> Offset<R> {
             cx.report.doubt(Doubt::OrderContradicted); // The filter may have left these rows out.
         }
         self.leave_moved(&rows, &mut is_new, cx);
+        if self.memory.joins_early(&shown, known, &is_new) {
+            let (marks, joined_at) =
+                (self.memory.marks(), shown[..known].last().copied().flatten());
+            self.read.set_aside_after(|anchor| Some(marks.of_anchor(anchor)) == joined_at);
+        }
+        let place = self.place();
         if !self.memory.accept(shown, &rows, known, &is_new, self.is_ordered) {
             cx.report.doubt(Doubt::KeyNotUnique);
         }
@@ -561,6 +567,7 @@ impl<R: Keyed> Offset<R> {
             return self.on_no_new_row(request, places, &rows, cx);
         }
         let late = is_new[..known].iter().filter(|is_new| **is_new).count();
+        self.read.push(&rows[known..], &is_new[known..], &self.fields);
         let mut new = rows;
         retain(&mut new, is_new);
         self.note_greatest(&new);
@@ -577,7 +584,8 @@ impl<R: Keyed> Offset<R> {
         self.joined(true);
         self.by_key |= start.above.is_some();
         cx.size.succeeded();
-        let origin = Origin::Offset { rank: first, place };
+        self.read.push_aside(&new[..late], &self.fields);
+        let origin = Origin::Offset { rank: first, late, place };
         if is_short && self.fence.is_possible && self.fence.is_exhausted() {
             cx.report.doubt(Doubt::FenceNotMet);
             return self.finish(Proof::ApiSaysSo, new, origin, cx);
@@ -594,11 +602,6 @@ impl<R: Keyed> Offset<R> {
             return self.finish(Proof::Fenced, new, origin, cx);
         }
         self.doubt_rows(&new, cx);
-        if late == new.len() {
-            self.read.push_late(&new, &self.fields);
-        } else {
-            self.read.push(&new, &self.fields);
-        }
         Some((new, origin))
     }
 
@@ -674,7 +677,9 @@ impl<R: Keyed> Offset<R> {
 
     /// The API counts rows that it does not show: no page can overlap across them.
     fn pass_hidden_rows(&mut self, cx: &mut Context<R>) -> Accepted<R> {
-        if !self.fields.is_empty() {
+        // Once rows were forgotten, only the declared order shows which rows were not read.
+        let is_ordered = self.is_ordered && self.greatest.is_some();
+        if !self.fields.is_empty() || self.memory.has_forgotten() && !is_ordered {
             cx.report.doubt(Doubt::HiddenRows);
             return self.give_up(cx);
         }
@@ -769,7 +774,8 @@ impl<R: Keyed> Offset<R> {
 
     /// The list ends, perhaps with these rows of the fence.
     fn conclude(&mut self, proof: Proof, rest: Vec<R>, cx: &mut Context<R>) -> Accepted<R> {
-        let origin = Origin::Offset { rank: self.rank.saturating_add(1), place: self.place() };
+        let (rank, place) = (self.rank.saturating_add(1), self.place());
+        let origin = Origin::Offset { rank, late: 0, place };
         self.finish(proof, rest, origin, cx)
     }
 
@@ -781,7 +787,6 @@ impl<R: Keyed> Offset<R> {
         cx: &mut Context<R>,
     ) -> Accepted<R> {
         self.doubt_rows(&rows, cx);
-        self.read.push(&rows, &self.fields);
         if cx.terms().is_mutable() {
             cx.report.doubt(Doubt::MutableSort);
         }
@@ -821,7 +826,7 @@ impl<R: Keyed> Offset<R> {
         }
     }
 
-    fn note_greatest(&mut self, rows: &[R]) {
+    pub(super) fn note_greatest(&mut self, rows: &[R]) {
         if let Some(key) = rows.iter().rev().find_map(Keyed::key).filter(|_| self.is_ordered) {
             let is_greater = |it: &Key| self.order.compare(key, it.borrow()).is_gt();
             if self.greatest.as_ref().is_none_or(is_greater) {

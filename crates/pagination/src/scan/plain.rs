@@ -9,11 +9,11 @@ use super::offset::{Offset, Phase};
 use super::requests::Request;
 use super::rows::Origin;
 use super::{Accepted, keyless};
-use crate::Keyed;
 use crate::dialect::Method;
 use crate::page::Page;
 use crate::query::Terms;
 use crate::report::{Doubt, Inconsistency, Outcome, Proof};
+use crate::{Key, KeyRef, Keyed};
 
 /// Pages in a row that show no row, whatever the total says. Our choice.
 const ROWLESS_PAGES: u32 = 200;
@@ -104,6 +104,13 @@ impl<R: Keyed> Offset<R> {
         let (is_read, has_equal) = self.memory.read(&self.memory.shown(&rows, &[]));
         let (shown, mut at) = (rows.len(), is_read.iter());
         rows.retain(|row| at.next() != Some(&true) || !plain.is_unique || row.key().is_none());
+        if plain.why == Doubt::HiddenRows && self.memory.has_forgotten() {
+            // A row after the greatest key read is unread in any order; others may be forgotten ones.
+            let greatest = self.greatest.as_ref();
+            let is_after =
+                |(it, key): (&Key, KeyRef<'_>)| self.order.compare(key, it.borrow()).is_gt();
+            rows.retain(|row| greatest.zip(row.key()).is_some_and(is_after));
+        }
         let dropped = shown - rows.len();
         if has_equal {
             cx.report.doubt(Doubt::KeyNotUnique);
@@ -130,11 +137,15 @@ impl<R: Keyed> Offset<R> {
             return None;
         }
         plain.repeats.forgive();
+        if plain.why == Doubt::HiddenRows {
+            cx.report.doubt(Doubt::HiddenRows); // A scan that resumes after these rows overlaps them again.
+        }
         if keyless(&rows) > 0 {
             cx.report.doubt(Doubt::BadRows);
         }
         cx.size.succeeded();
-        self.read.push(&rows, &[]);
+        self.note_greatest(&rows);
+        self.read.push(&rows, &vec![true; rows.len()], &[]);
         if self.fence.is_reached(&self.memory) {
             self.finish_plain(Proof::ApiSaysSo, rows.len(), cx);
         }
