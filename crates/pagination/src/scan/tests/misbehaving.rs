@@ -334,3 +334,30 @@ fn a_first_page_of_one_row_and_a_fence_of_more_prove_no_list_of_one_row() {
         assert_eq!(inconsistency(&report), &Inconsistency::ReverseIgnored, "{total:?}");
     }
 }
+
+#[test]
+fn a_list_that_is_emptied_is_complete_only_if_its_answers_state_that() {
+    let model = Model::new(10);
+    for (total, doubts) in [(Some(0), &[][..]), (None, &[Doubt::FenceNotMet])] {
+        let (delivered, report) = scan_of(offset(4, 0), |place, limit, request| match request {
+            0 => Page { total: None, ..model.page(place, limit) },
+            _ => Page { total, ..Page::default() },
+        });
+        assert_eq!((delivered.len(), report.doubts()), (4, doubts), "{total:?}");
+    }
+}
+
+#[test]
+fn an_empty_range_needs_an_answer_in_both_directions() {
+    let key = |key| Some(crate::Key::Number(key));
+    let range = crate::query::Range { from: key(5), to: key(6) };
+    let mut scan: Scan = Scan::new(offset(4, 0).within(range));
+    let (Step::Fetch(fence), Some(page)) = (scan.step(), scan.ask()) else {
+        panic!("a range asks for its page and its fence at once")
+    };
+    scan.answer(fence.id(), Page::default().with_total(0));
+    assert!(matches!(scan.step(), Step::Wait), "the page is not here");
+    scan.answer(page.id(), Page::default().with_total(0));
+    assert!(matches!(scan.step(), Step::Done));
+    assert_eq!(scan.report().outcome(), Some(&FENCED));
+}

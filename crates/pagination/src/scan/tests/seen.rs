@@ -48,6 +48,25 @@ fn a_sort_that_may_change_is_best_effort() {
 }
 
 #[test]
+fn a_key_at_two_places_of_one_answer_is_a_doubt_although_the_sort_never_changes() {
+    let row = |created: i128| {
+        let json = format!("{{\"row\":{created},\"created\":{created}}}");
+        Row::with_key(json, crate::Key::Number(created / 2))
+    };
+    let mut scan: Scan = Scan::new(by_field(10, true));
+    while let Step::Fetch(request) = scan.step() {
+        let rows = [2, 3, 4].map(row);
+        let is_reversed = request.rank().unwrap().1 == Order::Descending;
+        let rows = if is_reversed { rows.into_iter().rev().collect() } else { rows.to_vec() };
+        scan.answer(request.id(), Page::of(rows));
+        if let Step::Rows(rows) = scan.step() {
+            assert_eq!(rows.rows().len(), 3);
+        }
+    }
+    assert_eq!(scan.report().doubts(), [Doubt::KeyNotUnique], "{}", scan.report());
+}
+
+#[test]
 fn an_unsorted_list_is_complete_only_if_one_answer_held_it() {
     for (rows, page, is_complete) in
         [(0, 10, true), (7, 10, true), (10, 10, false), (11, 10, false), (35, 10, false)]
