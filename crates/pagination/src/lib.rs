@@ -97,8 +97,8 @@
 //!
 //! A scan by offset remembers 1,000,000 rows by marks of 128 bits (about 50 MiB, and twice that where other fields sort the
 //! rows), or four pages where the dialect declares the [order of its keys](dialect::Dialect::keys_in_order). Rows that lost
-//! their place to writes take as much again at most. A scan by cursor remembers 262,144 rows (16 MiB). A checkpoint
-//! stores the last 200 keys.
+//! their place to writes take as much again at most. A scan by cursor remembers 262,144 rows (16 MiB). A
+//! checkpoint stores the last 200 keys, and up to 200 of rows that lost their place.
 //!
 //! # What is not done
 //!

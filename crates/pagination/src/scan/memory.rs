@@ -5,7 +5,8 @@
 //! if it shows the *frontier*, the row that was read last. Every remembered row then stands before the rows after the
 //! frontier, and the oldest rows may be forgotten. A page that joins at an earlier row (the frontier was deleted, say)
 //! shows rows that may stand before those read after that row. These are *set aside*: they are never delivered again,
-//! and once rows were forgotten no page joins at them.
+//! and once rows were forgotten no page joins at them. A checkpoint holds them apart; where they are more than it can
+//! hold, no page of a scan that resumes from it joins, so that no row comes twice.
 //!
 //! # Numbers
 //!

@@ -82,7 +82,7 @@ fn an_unsorted_list_is_complete_only_if_one_answer_held_it() {
 }
 
 #[test]
-fn a_row_that_slipped_by_is_found_by_a_second_pass_or_from_stop_reason_the_count() {
+fn a_row_that_slipped_by_is_found_by_a_second_pass_or_shown_by_the_count() {
     // A read row goes and one comes at the end: the total is as before, and one row has slipped by.
     let swap = |model: &mut Model, request: usize| {
         if request == 2 {
