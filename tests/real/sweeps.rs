@@ -52,6 +52,8 @@ enum Ending {
     ApiSaysSo,
     BestEffort,
     Fenced,
+    /// The answers contradict each other, or the scan lost its place.
+    GivenUp,
     Other,
     SingleAnswer,
 }
@@ -62,6 +64,7 @@ fn ending(report: &Report) -> Ending {
         Some(Outcome::Complete { proof: Proof::ApiSaysSo }) => Ending::ApiSaysSo,
         Some(Outcome::Complete { proof: Proof::Fenced }) => Ending::Fenced,
         Some(Outcome::Complete { proof: Proof::SingleAnswer }) => Ending::SingleAnswer,
+        Some(Outcome::Inconsistent { .. } | Outcome::LostPlace) => Ending::GivenUp,
         _ => Ending::Other,
     }
 }
@@ -75,7 +78,11 @@ fn is_expected(promise: Promise, ending: Ending, missed: usize, twice: usize) ->
         }
         Promise::BestEffort => ending == Ending::BestEffort,
         Promise::Fenced => is_whole && ending == Ending::Fenced,
-        Promise::NothingFalse => is_whole || matches!(ending, Ending::BestEffort | Ending::Other),
+        Promise::NothingFalse => match ending {
+            Ending::BestEffort | Ending::GivenUp => true,
+            Ending::Other => false,
+            _ => is_whole,
+        },
     }
 }
 
