@@ -125,7 +125,7 @@ impl<R: Keyed> Fence<R> {
                 return Meeting::SameOrder;
             }
             let shown: Shown = answer.shown.iter().rev().copied().collect();
-            let (is_read, _) = memory.recognize(&shown);
+            let is_read = memory.recognize(&shown);
             let joins = |at: &usize| is_read[*at] && memory.joins_at(shown[*at]);
             let Some(last) = (0..shown.len()).rfind(joins).filter(|_| orders.opposite) else {
                 continue;

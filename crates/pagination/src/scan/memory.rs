@@ -112,22 +112,20 @@ impl Memory {
         mark.is_some_and(|mark| self.read.contains(mark) || self.aside.contains(&mark))
     }
 
-    /// Which rows of an answer were read, and whether two of these equal each other. Of equal rows, as many were read
-    /// as were accepted, the first ones.
-    pub(super) fn recognize(&self, shown: &[Option<Mark>]) -> (Vec<bool>, bool) {
+    /// Which rows of an answer were read. Of equal rows, as many were read as were accepted, the first ones.
+    pub(super) fn recognize(&self, shown: &[Option<Mark>]) -> Vec<bool> {
         let mut is_read: Vec<bool> = shown.iter().map(|mark| self.has_read(*mark)).collect();
         if is_read.iter().filter(|is_read| **is_read).count() < 2 {
-            return (is_read, false); // The usual page shows the row that was read last.
+            return is_read; // The usual page shows the row that was read last.
         }
-        let (mut counts, mut has_equal) = (MarkCounts::default(), false);
+        let mut counts = MarkCounts::default();
         for (mark, is_read) in shown.iter().zip(&mut is_read) {
             let Some(mark) = mark.filter(|_| *is_read) else { continue };
             let count = counts.entry(mark).or_default();
-            has_equal |= *count > 0;
             *is_read = *count <= self.equal.get(&mark).copied().unwrap_or_default();
             *count += 1;
         }
-        (is_read, has_equal)
+        is_read
     }
 
     /// Whether a page joins at this row.

@@ -388,7 +388,7 @@ impl<R: Keyed> Offset<R> {
             self.leave_keys(cx);
             return None;
         }
-        let (is_read, has_equal) = self.memory.recognize(&shown);
+        let is_read = self.memory.recognize(&shown);
         let known = match self.join(&start, &page.rows, &shown, &is_read) {
             Join::At(known) => known,
             Join::Lost => return over(Outcome::LostPlace, cx),
@@ -396,9 +396,6 @@ impl<R: Keyed> Offset<R> {
         };
         if known > 1 && !cx.terms().is_mutable() && self.memory.orders(&shown[..known]).opposite {
             return over(Outcome::Inconsistent { why: Inconsistency::OrderChanges }, cx);
-        }
-        if has_equal {
-            cx.report.doubt(Doubt::KeyNotUnique);
         }
         cx.accepted(&page);
         self.heaviest = self.heaviest.max(page.bytes);
