@@ -223,6 +223,7 @@ impl<T: Copy + Eq + Hash> NewestMarks<T> {
     }
 
     /// Whether the mark is not in the set yet.
+    #[inline]
     pub(crate) fn insert(&mut self, mark: T) -> bool {
         let is_new = self.set.insert(mark);
         if is_new {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::Accepted;
 use super::context::Context;
 use super::cycle::CycleDetector;
-use super::memory::{Memory, Shown};
+use super::memory::Memory;
 use super::requests::{Purpose, Request};
 use super::rows::Origin;
 use crate::checkpoint::Resume;
@@ -172,9 +172,9 @@ impl Cursor {
         mut rows: Vec<R>,
         cx: &mut Context<R>,
     ) -> (Vec<R>, Vec<Anchor>) {
-        let mark = |row: &R| row.key().map(|key| self.memory.marks().of_key(key));
-        let shown: Shown = rows.iter().map(mark).collect();
-        let (is_read, has_equal) = self.memory.read(&shown);
+        let marks = self.memory.marks().clone();
+        let mark = |row: &R| row.key().map(|key| marks.of_key(key));
+        let (is_read, has_equal) = self.memory.read(rows.iter().map(mark));
         if has_equal {
             cx.report.doubt(Doubt::KeyNotUnique);
         }

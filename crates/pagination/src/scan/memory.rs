@@ -208,14 +208,26 @@ impl Memory {
         differ
     }
 
-    /// Remembers the rows of an answer that joins no other: which of them an earlier answer showed, and whether two
-    /// of the rest are equal.
-    pub(super) fn read(&mut self, shown: &Shown) -> (Vec<bool>, bool) {
-        let is_read: Vec<bool> = shown.iter().map(|mark| self.has_read(*mark)).collect();
-        let mut has_equal = false;
-        for (mark, _) in shown.iter().zip(&is_read).filter(|(_, is_read)| !**is_read) {
-            let Some(mark) = *mark else { continue };
-            has_equal |= !self.read.insert(mark);
+    /// Remembers the rows of an answer that joins no other: which of them an earlier answer showed (none if this is
+    /// empty), and whether two of the rest are equal.
+    pub(super) fn read(
+        &mut self,
+        mut shown: impl Iterator<Item = Option<Mark>> + Clone,
+    ) -> (Vec<bool>, bool) {
+        let all = shown.clone();
+        let (read, aside) = (&mut self.read, &self.aside);
+        let mut is_old = |mark: Mark| aside.contains(&mark) || !read.insert(mark);
+        let first = shown.position(|mark| mark.is_some_and(&mut is_old));
+        let (mut is_read, mut has_equal) = (Vec::new(), false);
+        if let Some(first) = first {
+            let mut here: MarkSet<Mark> = all.clone().take(first).flatten().collect();
+            is_read.resize(first, false);
+            for mark in all.skip(first) {
+                let is_equal = mark.is_some_and(|mark| here.contains(&mark));
+                has_equal |= is_equal;
+                is_read.push(!is_equal && mark.is_some_and(&mut is_old));
+                here.extend(mark.filter(|_| is_read.last() == Some(&false)));
+            }
         }
         self.forget(false);
         (is_read, has_equal)

@@ -101,7 +101,9 @@ impl<R: Keyed> Offset<R> {
             plain.whole = Some(places).filter(|_| places < u64::from(asked));
         }
         let mut rows = page.rows;
-        let (is_read, has_equal) = self.memory.read(&self.memory.shown(&rows, &[]));
+        let marks = self.memory.marks().clone();
+        let mark = |row: &R| marks.of_row(row, &[]);
+        let (is_read, has_equal) = self.memory.read(rows.iter().map(mark));
         let (shown, mut at) = (rows.len(), is_read.iter());
         rows.retain(|row| at.next() != Some(&true) || !plain.is_unique || row.key().is_none());
         if plain.why == Doubt::HiddenRows && self.memory.has_forgotten() {
