@@ -790,7 +790,9 @@ impl<R: Keyed> Offset<R> {
         if self.memory.has_lost() {
             cx.report.doubt(Doubt::Forgotten);
         }
-        cx.check_count(rows.len(), self.writes);
+        // A scan that resumes knows what was written before the row read last by its rank alone.
+        let written = if self.is_resumed { self.rank.saturating_add(1) } else { 0 };
+        cx.check_count(rows.len(), self.writes.max(written.saturating_sub(cx.seen(0))));
         // That a filter leaves out no row after its key is the API's word.
         let is_promised = cx.terms().bound().is_ok_and(|bound| bound.is_declared);
         let proof = if self.by_key && !is_promised { Proof::ApiSaysSo } else { proof };

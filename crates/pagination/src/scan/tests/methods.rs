@@ -355,6 +355,20 @@ fn a_kill_after_any_row_resumes_with_the_next_in_every_way() {
 
 /// An API that answers no reverse order: its statement ends the scan, or nothing does.
 #[test]
+fn rows_that_were_written_before_a_kill_are_no_doubt_after_it() {
+    let mut model = Model::new(60);
+    let mut scan = Scan::new(offset(10, 0));
+    let (first, here) = take(&mut scan, &model, 10);
+    model.write(Write::Insert { rank: 0, burst: 20 });
+    let mut scan = Scan::resume(offset(10, 0), here).unwrap();
+    let (second, here) = take(&mut scan, &model, 10);
+    let mut scan = Scan::resume(offset(10, 0), here).unwrap();
+    let rest = finish(&mut scan, &model);
+    assert_eq!(wrong(&model, &[first, second, rest].concat()), (0, 0));
+    assert_eq!(scan.report().outcome(), Some(&FENCED), "{}", scan.report());
+}
+
+#[test]
 fn without_a_reverse_order_the_end_is_the_apis_word_or_best_effort() {
     const ONE_WAY: Dialect =
         Dialect::new("one way", Method::Offset).key(&["id"]).sorted_by(&["id"]).without_reverse();
