@@ -356,13 +356,13 @@ fn a_kill_after_any_row_resumes_with_the_next_in_every_way() {
 /// An API that answers no reverse order: its statement ends the scan, or nothing does.
 #[test]
 fn rows_that_were_written_before_a_kill_are_no_doubt_after_it() {
-    let mut model = Model::new(60);
-    let mut scan = Scan::new(offset(10, 0));
-    let (first, here) = take(&mut scan, &model, 10);
+    let mut model = Model::new(600);
+    let mut scan = Scan::new(offset(50, 0));
+    let (first, here) = take(&mut scan, &model, 300);
     model.write(Write::Insert { rank: 0, burst: 20 });
-    let mut scan = Scan::resume(offset(10, 0), here).unwrap();
-    let (second, here) = take(&mut scan, &model, 10);
-    let mut scan = Scan::resume(offset(10, 0), here).unwrap();
+    let mut scan = Scan::resume(offset(50, 0), here).unwrap();
+    let (second, here) = take(&mut scan, &model, 200);
+    let mut scan = Scan::resume(offset(50, 0), here).unwrap();
     let rest = finish(&mut scan, &model);
     assert_eq!(wrong(&model, &[first, second, rest].concat()), (0, 0));
     assert_eq!(scan.report().outcome(), Some(&FENCED), "{}", scan.report());
