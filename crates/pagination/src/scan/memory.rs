@@ -268,3 +268,47 @@ impl Memory {
         orders
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Key, Row};
+
+    /// Accepts a page of these keys, of which the first `known` were shown before or came late.
+    fn accept(memory: &mut Memory, keys: &[i128], known: usize) {
+        let rows: Vec<Row> =
+            keys.iter().map(|key| Row::with_key("{}", Key::Number(*key))).collect();
+        let shown = memory.shown(&rows, &[]);
+        let is_new: Vec<bool> = memory.recognize(&shown).iter().map(|is_read| !is_read).collect();
+        memory.accept(shown, &rows, known, &is_new, false);
+    }
+
+    fn joins_at(memory: &Memory, key: i128) -> bool {
+        memory.joins_at(Some(memory.marks().of_key(Key::Number(key).borrow())))
+    }
+
+    #[test]
+    fn a_row_that_came_late_is_no_place_to_join_at_once_rows_were_forgotten() {
+        let mut memory = Memory::of_newest(3);
+        accept(&mut memory, &[10, 20], 0);
+        accept(&mut memory, &[15, 20, 30], 2);
+        assert!([10, 15, 20, 30].iter().all(|key| joins_at(&memory, *key)));
+        accept(&mut memory, &[30, 40], 1);
+        assert!(memory.has_forgotten());
+        // After 15 stands a row that was forgotten, which would come again.
+        let joined: Vec<i128> =
+            [10, 15, 20, 30, 40].into_iter().filter(|key| joins_at(&memory, *key)).collect();
+        assert_eq!(joined, [20, 30, 40]);
+    }
+
+    #[test]
+    fn rows_after_an_earlier_join_are_set_aside_and_never_forgotten_before_the_others() {
+        let mut memory = Memory::of_newest(3);
+        accept(&mut memory, &[10, 40], 0);
+        accept(&mut memory, &[10, 20, 30], 1); // 40 was deleted, or stands after these.
+        accept(&mut memory, &[30, 35], 1);
+        assert!(memory.has_forgotten());
+        let forty = Some(memory.marks().of_key(Key::Number(40).borrow()));
+        assert!(memory.has_read(forty) && !memory.joins_at(forty));
+    }
+}
