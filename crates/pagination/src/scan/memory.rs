@@ -276,15 +276,30 @@ mod tests {
 
     /// Accepts a page of these keys, of which the first `known` were shown before or came late.
     fn accept(memory: &mut Memory, keys: &[i128], known: usize) {
+        accept_in_order(memory, keys, known, false);
+    }
+
+    fn accept_in_order(memory: &mut Memory, keys: &[i128], known: usize, is_ordered: bool) {
         let rows: Vec<Row> =
             keys.iter().map(|key| Row::with_key("{}", Key::Number(*key))).collect();
         let shown = memory.shown(&rows, &[]);
         let is_new: Vec<bool> = memory.recognize(&shown).iter().map(|is_read| !is_read).collect();
-        memory.accept(shown, &rows, known, &is_new, false);
+        memory.accept(shown, &rows, known, &is_new, is_ordered);
     }
 
     fn joins_at(memory: &Memory, key: i128) -> bool {
         memory.joins_at(Some(memory.marks().of_key(Key::Number(key).borrow())))
+    }
+
+    #[test]
+    fn in_a_declared_order_pages_that_follow_one_another_leave_200_rows() {
+        let mut memory = Memory::default();
+        for page in 0..30 {
+            let keys: Vec<i128> = (page * 9..=page * 9 + 9).collect();
+            accept_in_order(&mut memory, &keys, usize::from(page > 0), true);
+        }
+        let joined = (0..=270).filter(|key| joins_at(&memory, *key)).count();
+        assert_eq!((joined, joins_at(&memory, 70), joins_at(&memory, 71)), (200, false, true));
     }
 
     #[test]
